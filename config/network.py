@@ -1,0 +1,83 @@
+"""The ``[network]`` section: address space, zones, ways out, names."""
+
+import ipaddress
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+
+from config.section import DnsName, Section, key
+
+
+def _vpc_cidr(value: str) -> str:
+    try:
+        block = ipaddress.ip_network(value)
+    except ValueError as error:
+        raise ValueError(f"must be a network such as '10.20.0.0/16', got {value!r}: {error}") from None
+    if block.version != 4 or not block.is_private or not 16 <= block.prefixlen <= 24:
+        raise ValueError(f"must be a private IPv4 network of /16 to /24, got {value!r}; AWS makes no larger VPC")
+    return value
+
+
+class Network(Section):
+    """The VPC of the account."""
+
+    cidr: Annotated[str, AfterValidator(_vpc_cidr)] = key(
+        "Address space of the VPC, /16 to /24. Give each account its own: peered networks cannot overlap."
+    )
+    availability_zones: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d[a-z]$")], ...], Field(min_length=2, max_length=6)
+    ] = key("Zones to spread over, by name, two at least; three is the default of staging and production.")
+    nat: Literal["per_zone", "single", "none"] = key(
+        "How private subnets reach the internet. 'per_zone' survives the loss of a zone; 'single' costs one gateway "
+        "and loses all egress with its zone; 'none' has no way out and needs interface_endpoints = true.",
+        default="per_zone",
+    )
+    interface_endpoints: bool = key(
+        "Private endpoints for the AWS services that clusters call, so that their traffic stays inside the VPC. "
+        "Each costs a fixed price an hour and zone.",
+        default=False,
+    )
+    domain: DnsName | None = key(
+        "Name of the platform, such as 'ml.example.com'. Makes a public and a private hosted zone. "
+        "Default: no zones, and the platform is reached by the names that AWS gives.",
+        default=None,
+    )
+    root_zone_id: Annotated[str, Field(pattern=r"^Z[A-Z0-9]{4,31}$")] | None = key(
+        "Hosted zone of the parent domain in this account; the delegation record is written there. "
+        "Default: the name servers are a stack output, for whoever owns the parent domain.",
+        default=None,
+    )
+
+    @field_validator("availability_zones")
+    @classmethod
+    def _zones_differ(cls, zones: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(zones)) != len(zones):
+            raise ValueError(f"names a zone twice: {', '.join(zones)}; name each zone once")
+        return zones
+
+    @field_validator("interface_endpoints")
+    @classmethod
+    def _closed_networks_have_endpoints(cls, endpoints: bool, info: ValidationInfo) -> bool:
+        if info.data.get("nat") == "none" and not endpoints:
+            raise ValueError("must be true when nat is 'none'; without either nothing reaches AWS")
+        return endpoints
+
+    @field_validator("root_zone_id")
+    @classmethod
+    def _delegation_has_a_domain(cls, zone_id: str | None, info: ValidationInfo) -> str | None:
+        if zone_id and "domain" in info.data and info.data["domain"] is None:
+            raise ValueError("needs network.domain; name the platform's domain or remove root_zone_id")
+        return zone_id
+
+
+class Bastion(Section):
+    """The hosts from which the private cluster endpoints are reached, by Session Manager."""
+
+    highly_available: bool = key(
+        "Two hosts in two zones at least. false keeps one, which is replaced when it fails (business continuity, "
+        "some minutes without access), not high availability.",
+        default=True,
+    )
+    instance_type: Annotated[str, Field(pattern=r"^[a-z][-a-z0-9]*\.[a-z0-9]+$")] = key(
+        "EC2 instance type of a host.", default="t4g.small"
+    )

@@ -1,0 +1,64 @@
+"""An account: the root of the settings, and the rules that span sections."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+
+from config.network import Bastion, Network
+from config.section import Section, key
+from config.storage import Storage
+
+
+def _account_id(value: Any) -> Any:
+    if not isinstance(value, str) or not re.fullmatch(r"\d{12}", value):
+        raise ValueError(f'must be twelve digits in quotes, such as "012345678901", got {value!r}')
+    return value
+
+
+class Logs(Section):
+    """How long the platform remembers."""
+
+    retention_days: Literal[30, 60, 90, 180, 365, 731, 1827, 3653] = key(
+        "Days that CloudWatch keeps logs (network flows, clusters, pods).", default=365
+    )
+
+
+class Account(Section):
+    """One AWS account and region with one platform in it."""
+
+    account: Annotated[str, BeforeValidator(_account_id)] = key("AWS account id: twelve digits in quotes.")
+    region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] = key("AWS region of the platform.")
+    production: bool = key("A production account keeps its data whatever happens.", default=True)
+    removal_policy: Literal["retain", "destroy"] = key(
+        "What becomes of data when a stack goes. 'destroy' deletes buckets with their content "
+        "and needs production = false.",
+        default="retain",
+    )
+    network: Network = key("Network of the platform.")
+    bastion: Bastion = key("Administration hosts.", default=Bastion())
+    storage: Storage = key("Storage of the platform.", default=Storage())
+    logs: Logs = key("Logs of the platform.", default=Logs())
+
+    @field_validator("removal_policy")
+    @classmethod
+    def _production_keeps_its_data(cls, policy: str, info: ValidationInfo) -> str:
+        if policy == "destroy" and info.data.get("production", False):
+            raise ValueError("'destroy' needs production = false; production keeps its data")
+        return policy
+
+    @field_validator("network")
+    @classmethod
+    def _zones_are_in_the_region(cls, network: Network, info: ValidationInfo) -> Network:
+        region = info.data.get("region")
+        strangers = [zone for zone in network.availability_zones if region and zone[:-1] != region]
+        if strangers:
+            raise ValueError(f"availability_zones: {', '.join(strangers)} not in region {region}; name its own zones")
+        return network
+
+    @field_validator("storage")
+    @classmethod
+    def _replica_is_elsewhere(cls, storage: Storage, info: ValidationInfo) -> Storage:
+        if storage.replica_region and storage.replica_region == info.data.get("region"):
+            raise ValueError(f"replica_region: {storage.replica_region} is the platform's own region; name another")
+        return storage

@@ -1,0 +1,28 @@
+from pathlib import Path
+
+import constructs
+
+import mlplatform_constructs as library
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_constructs_means_the_published_package_and_our_folder_is_no_package() -> None:
+    assert ROOT / "constructs" not in Path(str(constructs.__file__)).parents
+    assert not list((ROOT / "constructs").glob("*.py"))
+
+
+def test_public_names_are_listed_and_sorted() -> None:
+    assert library.__all__ == sorted(name for name in vars(library) if not name.startswith("_"))
+
+
+def test_a_public_name_has_a_module_a_test_and_a_heading_of_its_own() -> None:
+    readme = (ROOT / "constructs" / "README.md").read_text(encoding="utf-8")
+    for name in library.__all__:
+        module = getattr(library, name).__module__.rpartition(".")[2]
+        assert (ROOT / "tests" / "library" / f"test{module}.py").exists(), f"{name}: no test{module}.py"
+        assert f"## {name}\n" in readme, f"{name}: no heading in constructs/README.md"
+
+
+def test_no_folder_of_tests_is_a_package() -> None:
+    assert not list((ROOT / "tests").rglob("__init__.py"))
