@@ -37,7 +37,7 @@ def load_account(name: str, folder: Path = ACCOUNTS) -> Account:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{shown}: not valid TOML: {error}") from None
     except ValidationError as error:
-        raise ConfigError("\n".join(f"{shown}: {_explain(problem)}" for problem in error.errors())) from None
+        raise ConfigError("\n".join(f"{shown}: {line}" for line in _mistakes(error.errors()))) from None
 
 
 def load_accounts(names: list[str] | None = None, folder: Path = ACCOUNTS) -> dict[str, Account]:
@@ -64,6 +64,20 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
+def _mistakes(problems: list[ErrorDetails]) -> list[str]:
+    """One line a mistake. A list with a wrong entry is also 'too short' to pydantic; the entry says it all."""
+    places = [problem["loc"] for problem in problems]
+    return [
+        _explain(problem)
+        for problem in problems
+        if problem["type"] != "too_short" or not any(_is_inside(place, problem["loc"]) for place in places)
+    ]
+
+
+def _is_inside(place: tuple[int | str, ...], other: tuple[int | str, ...]) -> bool:
+    return len(place) > len(other) and place[: len(other)] == other
+
+
 def _explain(problem: ErrorDetails) -> str:
     place = ".".join(map(str, problem["loc"])) or "whole file"
     match problem["type"]:
@@ -76,6 +90,9 @@ def _explain(problem: ErrorDetails) -> str:
             return f"{place}: {problem['ctx']['error']}"
         case "string_pattern_mismatch":
             return f"{place}: must match {problem['ctx']['pattern']}, got {problem['input']!r}"
+        case "too_short" | "too_long":
+            bound, limit = ("at least", "min_length") if problem["type"] == "too_short" else ("at most", "max_length")
+            return f"{place}: needs {bound} {problem['ctx'][limit]} entries, got {problem['ctx']['actual_length']}"
     message = problem["msg"].removeprefix("Input ").removesuffix(" instance")
     return f"{place}: {message[:1].lower()}{message[1:]}, got {problem['input']!r}"
 

@@ -1,6 +1,70 @@
+import filecmp
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_s3 as s3
+
+ROOT = Path(__file__).parents[1]
+
+
+def run_app(outdir: Path, *, accounts: str = "", folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """`python app.py` as the CDK CLI starts it, without AWS credentials, profile or region."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environment |= {"CDK_OUTDIR": str(outdir), "AWS_EC2_METADATA_DISABLED": "true", "HOME": str(outdir.parent)}
+    context = f'{{"accounts": "{accounts}"}}' if accounts else "{}"
+    return subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=folder or ROOT,
+        env=environment | {"CDK_CONTEXT_JSON": context},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All accounts, synthesized once."""
+    outdir = tmp_path_factory.mktemp("app") / "cdk.out"
+    result = run_app(outdir)
+    assert result.returncode == 0, result.stderr
+    return outdir
+
+
+def test_synthesis_needs_no_credentials_and_makes_a_stage_for_each_account(assembly: Path) -> None:
+    assert {path.name for path in assembly.glob("assembly-*")} == {
+        f"assembly-{name}" for name in ("dev", "local", "prod", "staging")
+    }
+
+
+def test_nothing_is_looked_up(assembly: Path) -> None:
+    """A lookup would leave a `missing` entry, and would need credentials at the next run."""
+    for manifest in assembly.rglob("manifest.json"):
+        assert '"missing"' not in manifest.read_text(encoding="utf-8")
+
+
+def test_two_syntheses_are_byte_equal(assembly: Path, tmp_path: Path) -> None:
+    """Row 168."""
+    again = tmp_path / "cdk.out"
+    assert run_app(again).returncode == 0
+    templates = sorted(path.relative_to(assembly) for path in assembly.rglob("*.template.json"))
+    _, different, unread = filecmp.cmpfiles(assembly, again, [str(path) for path in templates], shallow=False)
+    assert templates
+    assert (different, unread) == ([], [])
+
+
+def test_one_account_can_be_synthesized_alone(tmp_path: Path) -> None:
+    assert run_app(tmp_path / "cdk.out", accounts="dev").returncode == 0
+    assert [path.name for path in (tmp_path / "cdk.out").glob("assembly-*")] == ["assembly-dev"]
+
+
+def test_a_wrong_account_ends_the_run_with_its_mistake_and_no_traceback(tmp_path: Path) -> None:
+    result = run_app(tmp_path / "cdk.out", accounts="dve")
+    assert result.returncode == 1
+    assert result.stderr == "config/accounts/dve.toml: no such account; there are: dev, local, prod, staging\n"
 
 
 def test_a_policy_violation_fails_synthesis(app: cdk.App, stack: cdk.Stack) -> None:
