@@ -4,7 +4,6 @@ ACCOUNT ?= local
 VENV    := .venv
 BIN     := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help install lock test check format lint synth rehearse bench snapshots docs clean
 
@@ -44,6 +43,23 @@ synth: install ## all accounts' templates into cdk.out, with the library's own v
 
 rehearse: install ## deploy, redeploy and destroy one account's stacks in an embedded AWS: ACCOUNT=local KEEP=1
 	python -m rehearsal $(ACCOUNT) $(if $(KEEP),--keep)
+
+bench: install ## what synthesis, tests and the rehearsal cost, as ratios to a floor: RUNS=5
+	python -m benchmarks
+
+snapshots: install ## accept the templates and manifests of now as the expected ones; read the diff before committing
+	CDK_VALIDATION=false pytest -n auto --snapshot-update -q
+
+docs: install ## rewrite the pages that are made from the code
+	python -m config.reference > docs/configuration.md
+
+lock: ## renew constraints.txt and package-lock.json after a change of a pinned version
+	rm -rf .cache/lock && $(PYTHON) -m venv .cache/lock
+	sed -i '/^[^#]/d' constraints.txt
+	.cache/lock/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	.cache/lock/bin/python -m pip freeze --exclude-editable >> constraints.txt
+	npm install --package-lock-only --silent
+	rm -rf .cache/lock
 
 clean: ## remove everything that these commands made
 	rm -rf $(VENV) node_modules cdk.out .cache dist

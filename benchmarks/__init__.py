@@ -1,0 +1,1 @@
+"""What the platform's commands cost, each as a ratio to a floor measured in the same run."""
