@@ -10,7 +10,7 @@ class EncryptionKeys(Construct):
     - ``cluster_secrets``: Kubernetes secrets, by envelope encryption in EKS.
     - ``data``: buckets and file systems.
     - ``metadata``: databases and their credentials.
-    - ``logs``: log groups and trails; CloudWatch Logs of this account and region may use it.
+    - ``logs``: log groups, trails and alarm topics; CloudWatch and CloudTrail of this account may use it.
 
     Key policies name this account and AWS services only; roles are let in by the grants of whatever uses a key.
 
@@ -26,6 +26,7 @@ class EncryptionKeys(Construct):
         self.metadata = self._key("Metadata", "databases and their credentials", removal_policy)
         self.logs = self._key("Logs", "log groups and trails", removal_policy)
         self._let_log_groups_in()
+        self._let_trails_and_alarms_in()
 
     def _key(self, id: str, what: str, removal_policy: RemovalPolicy) -> kms.Key:
         return kms.Key(
@@ -55,5 +56,31 @@ class EncryptionKeys(Construct):
                         )
                     }
                 },
+            )
+        )
+
+    def _let_trails_and_alarms_in(self) -> None:
+        """CloudTrail encrypts its files, CloudWatch publishes alarms to encrypted topics: of this account only.
+
+        https://docs.aws.amazon.com/awscloudtrail/latest/userguide/create-kms-key-policy-for-cloudtrail.html
+        """
+        stack = Stack.of(self)
+        trails = f"arn:{stack.partition}:cloudtrail:*:{stack.account}:trail/*"
+        self.logs.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="TrailsOfThisAccount",
+                principals=[iam.ServicePrincipal("cloudtrail.amazonaws.com")],
+                actions=["kms:GenerateDataKey*", "kms:Decrypt", "kms:DescribeKey"],
+                resources=["*"],
+                conditions={"ArnLike": {"aws:SourceArn": trails}},
+            )
+        )
+        self.logs.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="AlarmsOfThisAccount",
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["kms:GenerateDataKey*", "kms:Decrypt"],
+                resources=["*"],
+                conditions={"StringEquals": {"aws:SourceAccount": stack.account}},
             )
         )

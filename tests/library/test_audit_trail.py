@@ -1,0 +1,111 @@
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from aws_cdk.assertions import Match, Template
+from syrupy.assertion import SnapshotAssertion
+
+from mlplatform_constructs import AuditTrail, EncryptionKeys
+
+
+@pytest.fixture
+def trail(stack: cdk.Stack) -> AuditTrail:
+    return AuditTrail(stack, "Audit", encryption_key=EncryptionKeys(stack, "Keys").logs)
+
+
+def test_defaults(stack: cdk.Stack, trail: AuditTrail, snapshot_json: SnapshotAssertion) -> None:
+    resources = Template.from_stack(stack).to_json()["Resources"]
+    assert {id: resource for id, resource in resources.items() if id.startswith("Audit")} == snapshot_json
+
+
+def test_all_regions_are_recorded_encrypted_and_validated(stack: cdk.Stack, trail: AuditTrail) -> None:
+    """Row 71."""
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::CloudTrail::Trail",
+        {
+            "IsLogging": True,
+            "IsMultiRegionTrail": True,
+            "EnableLogFileValidation": True,
+            "KMSKeyId": Match.any_value(),
+            "CloudWatchLogsLogGroupArn": Match.any_value(),
+        },
+    )
+
+
+def test_reads_and_writes_of_the_given_buckets_are_recorded(stack: cdk.Stack) -> None:
+    """Row 73."""
+    bucket = s3.Bucket.from_bucket_name(stack, "Models", "models")
+    AuditTrail(stack, "Audit", encryption_key=EncryptionKeys(stack, "Keys").logs, recorded_buckets=[bucket])
+    selector = {
+        "FieldSelectors": [
+            {"Field": "eventCategory", "Equals": ["Data"]},
+            {"Field": "resources.type", "Equals": ["AWS::S3::Object"]},
+            {"Field": "resources.ARN", "StartsWith": ["arn:aws:s3:::models/"]},
+        ]
+    }
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::CloudTrail::Trail", {"AdvancedEventSelectors": Match.array_with([selector])}
+    )
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        ("RootUsed", ["Root"]),
+        ("KeyChanged", ["PutKeyPolicy", "DisableKey", "ScheduleKeyDeletion"]),
+        ("TrailChanged", ["StopLogging", "DeleteTrail", "PutEventSelectors"]),
+    ],
+)
+def test_what_should_never_happen_raises_an_alarm(
+    stack: cdk.Stack, trail: AuditTrail, event: str, words: list[str]
+) -> None:
+    template = Template.from_stack(stack)
+    filters = template.find_resources(
+        "AWS::Logs::MetricFilter",
+        {"Properties": {"MetricTransformations": [Match.object_like({"MetricName": f"Test-{event}"})]}},
+    )
+    (found,) = filters.values()
+    assert [word for word in words if word not in found["Properties"]["FilterPattern"]] == []
+    template.has_resource_properties(
+        "AWS::CloudWatch::Alarm",
+        {"MetricName": f"Test-{event}", "AlarmActions": [Match.any_value()], "TreatMissingData": "notBreaching"},
+    )
+
+
+def test_the_use_of_an_emergency_role_raises_an_alarm(stack: cdk.Stack, trail: AuditTrail) -> None:
+    role = iam.Role(stack, "BreakGlass", assumed_by=iam.AccountRootPrincipal())
+    trail.alarm_on_use_of("BreakGlassUsed", role)
+    (found,) = (
+        Template.from_stack(stack)
+        .find_resources(
+            "AWS::Logs::MetricFilter",
+            {"Properties": {"MetricTransformations": [Match.object_like({"MetricName": "Test-BreakGlassUsed"})]}},
+        )
+        .values()
+    )
+    assert stack.resolve(role.role_arn) in found["Properties"]["FilterPattern"]["Fn::Join"][1]
+
+
+def test_only_trails_of_this_account_write_files(stack: cdk.Stack, trail: AuditTrail) -> None:
+    (policy,) = Template.from_stack(stack).find_resources("AWS::S3::BucketPolicy").values()
+    allowed = [s for s in policy["Properties"]["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"]
+    assert {s["Principal"]["Service"] for s in allowed} == {"cloudtrail.amazonaws.com"}
+    for statement in allowed:
+        source = statement["Condition"]["ArnLike"]["aws:SourceArn"]
+        assert source == "arn:aws:cloudtrail:*:111111111111:trail/*"
+
+
+def test_files_and_log_outlive_their_stack(stack: cdk.Stack, trail: AuditTrail) -> None:
+    template = Template.from_stack(stack)
+    template.all_resources("AWS::S3::Bucket", {"DeletionPolicy": "Retain"})
+    template.all_resources("AWS::Logs::LogGroup", {"DeletionPolicy": "Retain"})
+
+
+def test_fails_when_files_would_be_gone_before_an_audit(stack: cdk.Stack) -> None:
+    keys = EncryptionKeys(stack, "Keys")
+    with pytest.raises(ValueError, match="Test/Audit: file_days must be 90 or more, got 30; an audit looks back"):
+        AuditTrail(stack, "Audit", encryption_key=keys.logs, file_days=30)
+
+
+def test_passes_the_compliance_pack(app: cdk.App, trail: AuditTrail) -> None:
+    app.synth()
