@@ -1,0 +1,76 @@
+"""A small client of the Kubernetes API, for what the rehearsal itself asks of a cluster."""
+
+import http.client
+import json
+import ssl
+import threading
+import urllib.parse
+from typing import Any
+
+from rehearsal.kubernetes.interface import ClusterAccess
+
+Object = dict[str, Any]
+MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+
+class ApiFailure(Exception):
+    """The API answered with a failure.
+
+    :param code: HTTP status.
+    :param reason: Kubernetes' word for it, such as ``NotFound``.
+    """
+
+    def __init__(self, code: int, reason: str, message: str) -> None:
+        super().__init__(f"{code} {reason}: {message}")
+        self.code = code
+        self.reason = reason
+        self.message = message
+
+
+class ApiClient:
+    """One kept-alive connection to one cluster. Threads share it, one request at a time."""
+
+    def __init__(self, access: ClusterAccess, token: str, *, timeout_seconds: float = 30) -> None:
+        url = urllib.parse.urlsplit(access.endpoint)
+        context = ssl.create_default_context(cadata=access.certificate_authority)
+        assert url.hostname
+        self._connection = http.client.HTTPSConnection(url.hostname, url.port, context=context, timeout=timeout_seconds)
+        self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+        self._lock = threading.Lock()
+
+    def get(self, path: str) -> Object:
+        """An object, a list or a document."""
+        return self.request("GET", path)
+
+    def items(self, path: str) -> list[Object]:
+        """The objects of a collection."""
+        found: list[Object] = self.request("GET", path).get("items") or []
+        return found
+
+    def request(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Object:
+        """One request.
+
+        :param path: with its query, from ``/api`` or ``/apis`` on.
+        :param body: sent as JSON, which is YAML too. Default: no body.
+        :raises ApiFailure: where the API answers with a failure.
+        :raises OSError: where it does not answer.
+        """
+        content = None if body is None else json.dumps(body).encode()
+        with self._lock:
+            try:
+                self._connection.request(method, path, content, {**self._headers, "Content-Type": content_type})
+                response = self._connection.getresponse()
+                text = response.read()
+            except (OSError, http.client.HTTPException) as error:
+                self._connection.close()
+                raise OSError(f"{method} {path}: {error!r}") from error
+        answer: Object = json.loads(text) if text[:1] == b"{" else {"message": text.decode(errors="replace")}
+        if response.status >= 400:
+            raise ApiFailure(response.status, answer.get("reason", ""), answer.get("message", ""))
+        return answer
+
+    def close(self) -> None:
+        """Give the connection back."""
+        with self._lock:
+            self._connection.close()

@@ -1,0 +1,99 @@
+"""The rehearsal's own controllers: one thread a cluster that asks, decides and writes every half second."""
+
+import threading
+from typing import Any
+
+from rehearsal.kubernetes.client import MERGE_PATCH, ApiClient, ApiFailure
+from rehearsal.kubernetes.reports import REPORTS, missing_status
+
+INTERVAL_SECONDS = 0.5
+_NAMESPACES = "/api/v1/namespaces"
+
+Object = dict[str, Any]
+
+
+class Controllers:
+    """Reports what nodes would, and, where no kube-controller-manager runs, keeps namespaces.
+
+    :param client: of somebody who may do everything.
+    :param namespaces: give namespaces their default service account, and empty those that are being deleted.
+    """
+
+    def __init__(self, client: ApiClient, *, namespaces: bool) -> None:
+        self._client = client
+        self._keeps_namespaces = namespaces
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopping.set()
+        self._thread.join()
+        self._client.close()
+
+    def reconcile(self) -> None:
+        """One round."""
+        for collection in REPORTS:
+            for found in self._client.items(f"{collection}?resourceVersion=0"):
+                self._report(collection, found)
+        if self._keeps_namespaces:
+            for namespace in self._client.items(_NAMESPACES):
+                self._keep(namespace)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(INTERVAL_SECONDS):
+            try:
+                self.reconcile()
+            except (ApiFailure, OSError):
+                continue  # the object went, or the API is restarting: the next round sees
+
+    def _report(self, collection: str, found: Object) -> None:
+        status = missing_status(collection, found)
+        metadata = found["metadata"]
+        if not status or "deletionTimestamp" in metadata:
+            return
+        prefix, _, plural = collection.rpartition("/")
+        path = f"{prefix}/namespaces/{metadata['namespace']}/{plural}/{metadata['name']}/status"
+        seen = {"resourceVersion": metadata["resourceVersion"]}
+        self._ask("PATCH", path, {"metadata": seen, "status": status}, MERGE_PATCH)
+
+    def _keep(self, namespace: Object) -> None:
+        name = namespace["metadata"]["name"]
+        accounts = f"{_NAMESPACES}/{name}/serviceaccounts"
+        if "deletionTimestamp" in namespace["metadata"]:
+            self._empty(namespace)
+        elif not self._client.items(f"{accounts}?fieldSelector=metadata.name=default"):
+            self._ask("POST", accounts, {"metadata": {"name": "default"}})
+
+    def _empty(self, namespace: Object) -> None:
+        """Delete what the namespace holds and let it go when nothing is left, as the namespace controller does."""
+        name = namespace["metadata"]["name"]
+        left = 0
+        for prefix, plural in deletable(self._client):
+            collection = f"{prefix}/namespaces/{name}/{plural}"
+            if held := len(self._client.items(collection)):
+                left += held
+                self._ask("DELETE", collection)
+        if not left:
+            namespace["spec"]["finalizers"] = []
+            self._ask("PUT", f"{_NAMESPACES}/{name}/finalize", namespace)
+
+    def _ask(self, method: str, path: str, body: Object | None = None, content_type: str = "application/json") -> None:
+        try:
+            self._client.request(method, path, body, content_type)
+        except ApiFailure as failure:
+            if failure.code not in (404, 409):  # gone or changed meanwhile: the next round sees
+                raise
+
+
+def deletable(client: ApiClient, *, namespaced: bool = True) -> list[tuple[str, str]]:
+    """The collections whose objects can be listed and deleted, as path prefix and plural."""
+    prefixes = ["/api/v1"]
+    prefixes += [f"/apis/{group['preferredVersion']['groupVersion']}" for group in client.get("/apis")["groups"]]
+    return [
+        (prefix, resource["name"])
+        for prefix in prefixes
+        for resource in client.get(prefix)["resources"]
+        if resource["namespaced"] == namespaced and {"list", "delete"} <= set(resource["verbs"])
+    ]
