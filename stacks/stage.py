@@ -2,6 +2,7 @@ from aws_cdk import Environment, RemovalPolicy, Stage
 from constructs import Construct
 
 from config.schema import Account
+from stacks.network import NetworkStack
 from stacks.security import SecurityStack
 
 
@@ -13,3 +14,12 @@ class PlatformStage(Stage):
         removal_policy = RemovalPolicy.DESTROY if settings.removal_policy == "destroy" else RemovalPolicy.RETAIN
 
         self.security = SecurityStack(self, "Security", removal_policy=removal_policy)
+        self.network = NetworkStack(
+            self,
+            "Network",
+            settings=settings.network,
+            bastion=settings.bastion,
+            logs=settings.logs,
+            log_key=self.security.keys.logs,
+            removal_policy=removal_policy,
+        )

@@ -1,6 +1,9 @@
 """AWS CDK constructs for machine-learning platforms."""
 
 from ._audit_trail import AuditTrail
+from ._bastion import Bastion
 from ._encryption_keys import EncryptionKeys
+from ._hosted_zones import HostedZones
+from ._network import NatGateways, Network
 
-__all__ = ["AuditTrail", "EncryptionKeys"]
+__all__ = ["AuditTrail", "Bastion", "EncryptionKeys", "HostedZones", "NatGateways", "Network"]
