@@ -7,14 +7,21 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from config.section import DnsName, Section, key
 
+_PRIVATE_RANGES = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
+
 
 def _vpc_cidr(value: str) -> str:
     try:
         block = ipaddress.ip_network(value)
     except ValueError as error:
         raise ValueError(f"must be a network such as '10.20.0.0/16', got {value!r}: {error}") from None
-    if block.version != 4 or not block.is_private or not 16 <= block.prefixlen <= 24:
-        raise ValueError(f"must be a private IPv4 network of /16 to /24, got {value!r}; AWS makes no larger VPC")
+    if not isinstance(block, ipaddress.IPv4Network) or not 16 <= block.prefixlen <= 21:
+        raise ValueError(
+            f"must be a private IPv4 network of /16 to /21, got {value!r}; AWS makes no larger VPC, and a smaller one "
+            "has no room for load balancers"
+        )
+    if not any(block.subnet_of(ipaddress.IPv4Network(private)) for private in _PRIVATE_RANGES):
+        raise ValueError(f"must be a private network, got {value!r}; use a part of {', '.join(_PRIVATE_RANGES)}")
     return value
 
 
@@ -22,11 +29,15 @@ class Network(Section):
     """The VPC of the account."""
 
     cidr: Annotated[str, AfterValidator(_vpc_cidr)] = key(
-        "Address space of the VPC, /16 to /24. Give each account its own: peered networks cannot overlap."
+        "Address space of the VPC, /16 to /21. Each zone gets an eighth for nodes and pods, of a /16 8187 addresses. "
+        "Give each account its own: peered networks cannot overlap."
     )
     availability_zones: Annotated[
         tuple[Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d[a-z]$")], ...], Field(min_length=2, max_length=6)
-    ] = key("Zones to spread over, by name, two at least; three is the default of staging and production.")
+    ] = key(
+        "Zones to spread over, by name, two to six; three is the default of staging and production. Add new ones at "
+        "the end: the subnets of the others stay."
+    )
     nat: Literal["per_zone", "single", "none"] = key(
         "How private subnets reach the internet. 'per_zone' survives the loss of a zone; 'single' costs one gateway "
         "and loses all egress with its zone; 'none' has no way out and needs interface_endpoints = true.",
@@ -38,7 +49,8 @@ class Network(Section):
         default=False,
     )
     domain: DnsName | None = key(
-        "Name of the platform, such as 'ml.example.com'. Makes a public and a private hosted zone. "
+        "Name of the platform, such as 'ml.example.com'. Makes a public hosted zone of that name, and a private one "
+        "for names of the VPC alone, 'internal.ml.example.com'. "
         "Default: no zones, and the platform is reached by the names that AWS gives.",
         default=None,
     )
@@ -79,5 +91,5 @@ class Bastion(Section):
         default=True,
     )
     instance_type: Annotated[str, Field(pattern=r"^[a-z][-a-z0-9]*\.[a-z0-9]+$")] = key(
-        "EC2 instance type of a host.", default="t4g.small"
+        "EC2 instance type of a host; its processor decides the image.", default="t4g.small"
     )

@@ -78,7 +78,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "to", "said"),
     [
-        ("10.0.0.0/16", "10.0.0.0/8", "network.cidr: must be a private IPv4 network of /16 to /24, got '10.0.0.0/8'"),
+        ("10.0.0.0/16", "10.0.0.0/8", "network.cidr: must be a private IPv4 network of /16 to /21, got '10.0.0.0/8'"),
         ("10.0.0.0/16", "10.0.0.1/16", "network.cidr: must be a network such as '10.20.0.0/16', got '10.0.0.1/16'"),
         ("eu-west-1b", "eu-west-1a", "network.availability_zones: names a zone twice"),
         ("eu-west-1b", "us-east-1b", "network: availability_zones: us-east-1b not in region eu-west-1"),
