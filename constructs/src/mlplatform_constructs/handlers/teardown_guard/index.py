@@ -1,0 +1,51 @@
+"""Entry point of the custom resource: does nothing until the stack is deleted."""
+
+import json
+import os
+import time
+import urllib.request
+from typing import Any
+
+from .kubernetes import KubernetesApi
+from .sweep import sweep
+
+_LEFT_FOR_THE_ANSWER = 30  # seconds
+
+
+def handler(event: dict[str, Any], context: Any) -> None:
+    """Answer CloudFormation; a deletion succeeds only when everything is gone."""
+    identity = event.get("PhysicalResourceId") or f"teardown-guard-{event['RequestId']}"
+    try:
+        reason = _sweep(event, context) if event["RequestType"] == "Delete" else "nothing to do before the deletion"
+        _answer(event, "SUCCESS", identity, reason)
+    except Exception as error:
+        # Whatever went wrong must reach the person who deletes the stack, or CloudFormation waits an hour for nothing.
+        _answer(event, "FAILED", identity, f"{error} (log group {os.environ['AWS_LAMBDA_LOG_GROUP_NAME']})")
+
+
+def _sweep(event: dict[str, Any], context: Any) -> str:
+    properties = event["ResourceProperties"]
+    api = KubernetesApi.of_cluster(properties["ClusterName"])
+    if api is None:
+        return f"cluster {properties['ClusterName']} is gone already"
+    seconds = context.get_remaining_time_in_millis() / 1000 - _LEFT_FOR_THE_ANSWER
+    kept = sweep(api, volumes=properties["DeleteVolumes"] == "true", deadline=time.monotonic() + seconds)
+    return f"kept volumes: {', '.join(kept)}" if kept else "nothing left"
+
+
+def _answer(event: dict[str, Any], status: str, identity: str, reason: str) -> None:
+    print(json.dumps({"status": status, "reason": reason}))
+    body = {
+        "Status": status,
+        "Reason": reason if len(reason) < 3000 else f"{reason[:1400]} ... {reason[-1400:]}",
+        "PhysicalResourceId": identity,
+        "StackId": event["StackId"],
+        "RequestId": event["RequestId"],
+        "LogicalResourceId": event["LogicalResourceId"],
+    }
+    # An empty content type: the address is signed without one.
+    request = urllib.request.Request(
+        event["ResponseURL"], data=json.dumps(body).encode(), method="PUT", headers={"Content-Type": ""}
+    )
+    with urllib.request.urlopen(request, timeout=20):
+        pass
