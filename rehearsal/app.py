@@ -1,0 +1,26 @@
+"""``python -m rehearsal.app ACCOUNT FOLDER``: one account's platform as a cloud assembly for the emulator's account."""
+
+import sys
+
+from config.loader import ConfigError, load_account
+from rehearsal.paths import EMULATED_ACCOUNT
+from stacks.app import new_app
+from stacks.stage import PlatformStage
+
+
+def synthesize(account: str, outdir: str) -> None:
+    """Write the stage that ``app.py`` makes of the account, with the emulator's account id in place of the real one.
+
+    Region, zones and removal policy stay, so that names, limits and what is kept are the account's own.
+    """
+    settings = load_account(account).model_copy(update={"account": EMULATED_ACCOUNT})
+    app = new_app(outdir=outdir)
+    PlatformStage(app, account, settings=settings)
+    app.synth()
+
+
+if __name__ == "__main__":
+    try:
+        synthesize(*sys.argv[1:])
+    except ConfigError as error:
+        sys.exit(str(error))

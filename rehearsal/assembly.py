@@ -1,0 +1,63 @@
+"""A cloud assembly: what synthesis made."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One stack of an assembly.
+
+    :param id: as the CDK CLI shows and selects it, such as ``local/Network``.
+    :param name: as CloudFormation names it, such as ``local-Network``.
+    """
+
+    id: str
+    name: str
+    region: str
+    template_file: Path
+
+    @cached_property
+    def template(self) -> dict[str, Any]:
+        template: dict[str, Any] = json.loads(self.template_file.read_text(encoding="utf-8"))
+        return template
+
+    def types(self) -> Counter[str]:
+        """Resource types of the template, with how many there are of each."""
+        return Counter(resource["Type"] for resource in self.template.get("Resources", {}).values())
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The result of one synthesis, with the assemblies of its stages."""
+
+    folder: Path
+
+    @cached_property
+    def stacks(self) -> tuple[Stack, ...]:
+        """Every stack, in the order of the manifests."""
+        return tuple(_stacks(self.folder))
+
+    def regions(self) -> list[str]:
+        """Every region that a stack lies in, sorted."""
+        return sorted({stack.region for stack in self.stacks})
+
+
+def _stacks(folder: Path) -> Iterator[Stack]:
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    for key, artifact in manifest.get("artifacts", {}).items():
+        properties = artifact.get("properties", {})
+        if artifact["type"] == "cdk:cloud-assembly":
+            yield from _stacks(folder / properties["directoryName"])
+        elif artifact["type"] == "aws:cloudformation:stack":
+            yield Stack(
+                id=artifact.get("displayName", key),
+                name=properties.get("stackName", key),
+                region=artifact["environment"].rpartition("/")[2],
+                template_file=folder / properties["templateFile"],
+            )

@@ -1,0 +1,28 @@
+"""All that this package adds to the emulator."""
+
+from rehearsal.emulator import (
+    buckets,
+    custom_resources,
+    eks,
+    lambda_workers,
+    parameters,
+    polling,
+    registry,
+    stack_outputs,
+)
+from rehearsal.kubernetes.interface import KubernetesApi
+
+
+def install(kubernetes: KubernetesApi) -> None:
+    """Extend the imported emulator, once.
+
+    :param kubernetes: stands behind its clusters.
+    """
+    registry.install()
+    buckets.install()
+    custom_resources.install()
+    eks.install(kubernetes)
+    lambda_workers.install()
+    parameters.install()
+    polling.install()
+    stack_outputs.install()

@@ -1,0 +1,93 @@
+"""Everything that the emulator holds, so that what a destroyed platform left behind can be named."""
+
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from ministack.core.responses import AccountRegionScopedDict, AccountScopedDict
+from ministack.services import cloudformation
+
+from rehearsal.emulator import eks, recorded
+from rehearsal.emulator.observed import ignored
+from rehearsal.emulator.registry import registry
+
+_NO_RESOURCES = re.compile(
+    r"cloudformation\._(change_sets|stack_events|stacks)|cloudtrail\._events|cloudwatch\._metrics|iam\._aws_managed_attachment_counts"
+    r"|route53\._(caller_refs|changes)|s3\._(completed_multipart_uploads|object_.*)|.*_tags"
+)
+"""Stores of what happened, or of details that go with a resource of another store."""
+_MADE_BY_AWS = {("athena._data_catalogs", "AwsDataCatalog"), ("athena._workgroups", "primary")}
+"""Resources that every account has, and that appear here with the first use of their service."""
+_GONE = {"deleted", "deleting", "pendingdeletion", "terminated"}
+"""States in which a resource stays visible for a while after its deletion, on AWS too."""
+
+
+def state() -> dict[str, Any]:
+    """What the rehearsal asks of the emulator, ready for JSON.
+
+    - ``resources``: everything that is there, as ``[store, region, key]``.
+    - ``stacks``: status and number of events of each stack that is not deleted, as ``[region, name, status, events]``.
+    - ``kept``: what templates keep on purpose, as ``[region, type, physical id]``.
+    - ``kubernetes``: objects that were in a cluster when it was deleted.
+    - ``recorded``: resource types of which only the description is kept.
+    - ``ignored``: resource type to properties that the emulator did not look at.
+    """
+    return {
+        "resources": sorted(_resources()),
+        "stacks": sorted(_stacks()),
+        "kept": sorted(_kept()),
+        "kubernetes": eks.leftovers,
+        "recorded": sorted(name for name in dict.keys(registry) if registry.kind(name) == "recorded"),
+        "ignored": {name: sorted(properties) for name, properties in sorted(ignored.items()) if properties},
+    }
+
+
+def stores() -> dict[str, AccountScopedDict | AccountRegionScopedDict]:
+    """Every store of the emulator, by service and name."""
+    modules = {
+        name.removeprefix("ministack.services."): module
+        for name, module in sys.modules.items()
+        if name.startswith("ministack.services.")
+    }
+    return {
+        f"{service}.{name}": value
+        for service, module in {**modules, "recorded": recorded}.items()
+        for name, value in vars(module).items()
+        if isinstance(value, AccountScopedDict | AccountRegionScopedDict)
+    }
+
+
+def _resources() -> Iterator[tuple[str, str, str]]:
+    for store, content in stores().items():
+        if _NO_RESOURCES.fullmatch(store):
+            continue
+        for key, value in content.to_dict().items():
+            if not _is_gone(value):
+                region, name = (key[1], key[2]) if isinstance(content, AccountRegionScopedDict) else ("", key[1])
+                text = " ".join(map(str, name)) if isinstance(name, tuple) else str(name)
+                if (store, text) not in _MADE_BY_AWS:
+                    yield store, region, text
+
+
+def _is_gone(value: Any) -> bool:
+    """Whether a record is only the trace of a deleted resource."""
+    if not isinstance(value, dict):
+        return value in (None, [], "")
+    state = next((value[name] for name in ("State", "KeyState", "Status", "status") if name in value), "")
+    state = state.get("Name", "") if isinstance(state, dict) else state
+    return str(state).lower() in _GONE or value.get("versions") == []
+
+
+def _stacks() -> Iterator[tuple[str, str, str, int]]:
+    for (_, region, name), stack in cloudformation._stacks.all_items():
+        events = cloudformation._stack_events.get_scoped(stack["StackId"].split(":")[4], region, stack["StackId"])
+        if stack["StackStatus"] != "DELETE_COMPLETE":
+            yield region, name, stack["StackStatus"], len(events or [])
+
+
+def _kept() -> Iterator[tuple[str, str, str]]:
+    for (_, region, _), events in cloudformation._stack_events.all_items():
+        for event in events:
+            if event["ResourceStatus"] == "DELETE_SKIPPED":
+                yield region, event["ResourceType"], event["PhysicalResourceId"]

@@ -1,0 +1,177 @@
+"""The table of resource types: the emulator's own, those of this package, and every other that the registry knows."""
+
+from typing import Any, Literal
+
+from ministack.core.responses import get_region
+from ministack.services.cloudformation import provisioners, stacks
+
+from rehearsal.emulator import attributes, ec2, eks_parts, iam, other_services, schemas
+from rehearsal.emulator.observed import Observed, ignored
+from rehearsal.emulator.patching import wrap
+from rehearsal.emulator.provisioner import Provisioner, Resource
+from rehearsal.emulator.recorded import Recorded
+from rehearsal.emulator.schemas import Properties
+
+Handler = dict[str, Any]
+"""What the emulator keeps for a type: ``create``, ``update``, ``delete``, and flags of how to call them."""
+
+Kind = Literal["real", "recorded"]
+
+PROVISIONERS = (*ec2.PROVISIONERS, *eks_parts.PROVISIONERS, *iam.PROVISIONERS, *other_services.PROVISIONERS)
+_UNSUPERVISED = ("AWS::CloudFormation::", "AWS::CDK::")
+_CALLS_BACK = {"AWS::EKS::Cluster", "AWS::S3::Bucket"}
+"""Types of the emulator that other modules of this package extend by calls to its API."""
+
+
+class Registry(dict[str, Handler]):
+    """Answers for every type of the region's registry; one without a provisioner is recorded only."""
+
+    def __contains__(self, resource_type: object) -> bool:
+        return self.get(str(resource_type)) is not None
+
+    def __getitem__(self, resource_type: str) -> Handler:
+        handler: Handler | None = self.get(resource_type)
+        if handler is None:
+            raise KeyError(resource_type)
+        return handler
+
+    def get(self, resource_type: str, default: Any = None) -> Any:
+        handler = super().get(resource_type)
+        if handler is None and self._is_known(resource_type):
+            handler = self[resource_type] = _handler(Recorded(resource_type))
+        return default if handler is None else handler
+
+    def kind(self, resource_type: str) -> Kind:
+        """Whether something of the emulator stands behind the type, or its description only."""
+        handler = self.get(resource_type) or {}
+        return "recorded" if isinstance(handler.get("provisioner"), Recorded) else "real"
+
+    def _is_known(self, resource_type: str) -> bool:
+        return (
+            resource_type.startswith("AWS::")
+            and not resource_type.startswith(_UNSUPERVISED)
+            and schemas.schema(resource_type, get_region()) is not None
+        )
+
+
+registry = Registry()
+
+
+def install() -> None:
+    """Put :data:`registry` in the place of the emulator's table."""
+
+    def extend(native: dict[str, Handler]) -> Registry:
+        for resource_type, handler in native.items():
+            unsupervised = resource_type.startswith(_UNSUPERVISED)
+            registry[resource_type] = handler if unsupervised else _supervised(resource_type, handler)
+        for provisioner in PROVISIONERS:
+            registry[provisioner.type] = _handler(provisioner)
+        return registry
+
+    wrap(provisioners, "_RESOURCE_HANDLERS", extend)
+    blocking = {provisioner.type for provisioner in PROVISIONERS} | _CALLS_BACK
+    wrap(stacks, "_runs_on_worker_thread", lambda original: lambda name: name in blocking or original(name))
+
+
+def _check(resource_type: str, logical_id: str | None, properties: Properties) -> None:
+    """Refuse what the registry refuses.
+
+    :raises ValueError: with AWS's message, which becomes the resource's failure reason.
+    """
+    found = schemas.violations(resource_type, get_region(), _without_system_tags(properties))
+    if found:
+        raise ValueError(
+            f"Properties validation failed for resource {logical_id} with message: [{', '.join(sorted(found))}]"
+        )
+
+
+def _without_system_tags(properties: Properties) -> Properties:
+    """CloudFormation adds tags of its own, in a namespace that templates may not use."""
+    return {
+        name: [t for t in value if not (isinstance(t, dict) and str(t.get("Key", "")).startswith("aws:"))]
+        if isinstance(value, list)
+        else {key: item for key, item in value.items() if not key.startswith("aws:cloudformation:")}
+        if isinstance(value, dict)
+        else value
+        for name, value in dict(properties).items()
+    }
+
+
+def _supervised(resource_type: str, handler: Handler) -> Handler:
+    """A handler of the emulator that checks properties first, completes attributes, and is watched while it reads."""
+
+    def create(logical_id: str, properties: Properties, stack: str) -> tuple[str, Properties]:
+        _check(resource_type, logical_id, properties)
+        observed = Observed(properties)
+        physical_id, answered = handler["create"](logical_id, observed, stack)
+        ignored[resource_type] |= observed.unread
+        return physical_id, attributes.complete(resource_type, physical_id, properties, answered or {})
+
+    def update(
+        physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str | None = None
+    ) -> tuple[str, Properties]:
+        _check(resource_type, logical_id, new)
+        ids = [logical_id] if handler.get("update_with_logical_id") else []
+        physical_id, answered = handler["update"](physical_id, old, new, stack, *ids)
+        return physical_id, attributes.complete(resource_type, physical_id, new, answered or {})
+
+    def delete(physical_id: str, properties: Properties, *logical_id: str) -> None:
+        handler["delete"](physical_id, properties, *logical_id)
+        attributes.forget(resource_type, physical_id)
+
+    extended: Handler = {**handler, "create": create, "delete": delete}
+    return extended | {"update": update, "update_with_logical_id": True} if "update" in handler else extended
+
+
+def _handler(provisioner: Provisioner) -> Handler:
+    """A provisioner of this package in the emulator's terms."""
+    kind = provisioner.type
+    nested = _replace_when_create_only_changes(kind)
+
+    def create(logical_id: str, properties: Properties, stack: str) -> tuple[str, Properties]:
+        _check(kind, logical_id, properties)
+        resource = Resource(stack, logical_id, properties)
+        created = provisioner.create(resource)
+        try:
+            provisioner.settle(created.physical_id, resource)
+        except Exception:
+            provisioner.delete(created.physical_id, properties)
+            raise
+        return created.physical_id, attributes.complete(kind, created.physical_id, properties, created.attributes)
+
+    def update(
+        physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
+    ) -> tuple[str, Properties]:
+        _check(kind, logical_id, new)
+        if any(schemas.value_at(old, path) != schemas.value_at(new, path) for path in nested):
+            replaced: tuple[str, Properties] = provisioners._replace_resource(
+                kind, physical_id, old, new, stack, logical_id
+            )
+            return replaced
+        provisioner.update(physical_id, old, Resource(stack, logical_id, new))
+        return physical_id, attributes.complete(kind, physical_id, new, {})
+
+    def delete(physical_id: str, properties: Properties) -> None:
+        provisioner.delete(physical_id, properties)
+        attributes.forget(kind, physical_id)
+
+    return {
+        "create": create,
+        "update": update,
+        "update_with_logical_id": True,
+        "delete": delete,
+        "provisioner": provisioner,
+    }
+
+
+def _replace_when_create_only_changes(resource_type: str) -> list[tuple[str, ...]]:
+    """Tell the emulator what it replaces a resource for. Returns the nested properties, which it does not look into."""
+    paths = schemas.create_only(resource_type, get_region())
+    provisioners._REPLACING_PROPERTIES.setdefault(resource_type, tuple(path[0] for path in paths if len(path) == 1))
+    provisioners._CONDITIONALLY_REPLACING_PROPERTIES.setdefault(
+        resource_type, tuple(path[0] for path in paths if len(path) > 1)
+    )
+    identifiers = schemas.identifiers(resource_type, get_region())
+    if len(identifiers) == 1 and identifiers[0] in paths:
+        provisioners._CUSTOM_NAME_REPLACEMENT.setdefault(resource_type, {"name": identifiers[0][0]})
+    return [path for path in paths if len(path) > 1]

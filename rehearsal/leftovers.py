@@ -1,0 +1,55 @@
+"""What is still there after everything was destroyed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+_BOOTSTRAP_STACK = "CDKToolkit"
+_FUNCTION_LOGS = ("cloudwatch_logs._log_groups", "/aws/lambda/")
+
+State = dict[str, Any]
+"""What the emulator tells of itself."""
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """Everything that a rehearsal found after its end, sorted.
+
+    :param lost: what should have gone: stacks, resources, Kubernetes objects.
+    :param kept: what the templates keep on purpose.
+    :param made_by_lambda: log groups that Lambda makes for functions whose template has none. They stay on AWS, too.
+    """
+
+    lost: tuple[str, ...]
+    kept: tuple[str, ...]
+    made_by_lambda: tuple[str, ...]
+
+
+def find(before: State, after: State) -> Leftovers:
+    """Compare what there was before the first stack with what there is after the last.
+
+    :param before: the bootstrapped, else empty account.
+    """
+    kept_ids = {physical_id for _, _, physical_id in after["kept"]}
+    new = {tuple(r) for r in after["resources"]} - {tuple(r) for r in before["resources"]}
+    unexpected = {r for r in new if not any(id in r[2] for id in kept_ids)}
+    function_logs = {r for r in unexpected if r[0] == _FUNCTION_LOGS[0] and r[2].startswith(_FUNCTION_LOGS[1])}
+    stacks = [
+        f"stack {name} in {region}: {status}" for region, name, status, _ in after["stacks"] if name != _BOOTSTRAP_STACK
+    ]
+    return Leftovers(
+        lost=(
+            *stacks,
+            *_named(unexpected - function_logs),
+            *(f"object of cluster {found}" for found in after["kubernetes"]),
+        ),
+        kept=tuple(sorted({f"{kind} {physical_id} in {region}" for region, kind, physical_id in after["kept"]})),
+        made_by_lambda=tuple(sorted(name for _, _, name in function_logs)),
+    )
+
+
+def _named(resources: Iterable[tuple[str, ...]]) -> list[str]:
+    return [
+        f"{store.replace('._', ' ')} {key}{f' in {region}' if region else ''}"
+        for store, region, key in sorted(resources)
+    ]

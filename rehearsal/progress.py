@@ -1,0 +1,90 @@
+"""What a person sees while a step runs: a line for each stack that is done, and signs of life in between."""
+
+import re
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TextIO
+
+_EVENT = re.compile(
+    r"^(?P<stack>\S+) \| +(?P<done>\d+)(?:/(?P<total>\d+))? \| [^|]+ \| (?P<status>[A-Z_]+) +\| (?P<type>\S+) +\|"
+)
+_DONE = re.compile(r"^ ?✅ +(?:Environment )?(?P<id>\S+)(?P<rest>.*)$")
+_BEGUN = re.compile(r"^(?P<id>\S+) \(\S+\): (?:deploying|destroying)\.\.\.")
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_NOISE = re.compile(
+    r"^( ?✅|✨|\S+: (start|success|creating|deploying|destroying|Building|Publishing)"
+    r"|\S+ \(\S+\): (deploying|destroying)|Stack ARN:|arn:aws:cloudformation:|Outputs:|\S+ = "
+    r"| ⏳|Trusted accounts|Using default)"
+)
+_SILENCE_SECONDS = 10.0
+_WORDS = 40
+
+
+@dataclass
+class Narrator:
+    """Tells about one step, from the lines that the CDK CLI prints.
+
+    :param step: name of the step, first on every line.
+    """
+
+    step: str
+    out: TextIO = field(default_factory=lambda: sys.stdout)
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Stack id to seconds that it took, for each that is done."""
+
+    def __post_init__(self) -> None:
+        self._started = self._last_line = time.monotonic()
+        self._begun: dict[str, float] = {}
+        self._words: list[str] = []
+        self._status_width = 0
+
+    def hear(self, raw: str) -> None:
+        """Take in one line of the CLI's output."""
+        line = _ANSI.sub("", raw.rstrip())
+        if event := _EVENT.match(line):
+            if "FAILED" in event["status"]:
+                self._words.append(line)
+            self._live(event)
+        elif begun := _BEGUN.match(line):
+            self._begun[begun["id"]] = time.monotonic()
+        elif done := _DONE.match(line):
+            self._finish(done["id"], done["rest"])
+        if line and not event and not _NOISE.match(line):
+            self._words.append(line)
+
+    def say(self, text: str, seconds: float | None = None) -> None:
+        """Print a line of the step."""
+        took = "" if seconds is None else f"{seconds:8.1f} s"
+        self._clear()
+        print(f"{self.step:<10}{text:<60}{took}".rstrip(), file=self.out, flush=True)
+        self._last_line = time.monotonic()
+
+    def words(self) -> str:
+        """What the CLI said besides its progress, the end of it: after a failure, why."""
+        return "\n".join(self._words[-_WORDS:])
+
+    def elapsed(self) -> float:
+        """Seconds since the step began."""
+        return time.monotonic() - self._started
+
+    def _finish(self, id: str, rest: str) -> None:
+        self.seconds[id] = time.monotonic() - self._begun.get(id, self._started)
+        unchanged = " unchanged" if "no changes" in rest else ""
+        self.say(f"{id}{unchanged}", self.seconds[id])
+
+    def _live(self, event: re.Match[str]) -> None:
+        of = f"/{event['total']}" if event["total"] else ""
+        status = f"{self.step:<10}{event['stack']} {event['done']}{of} {event['type']}"
+        if self.out.isatty():
+            self._clear()
+            self.out.write(status[:110])
+            self.out.flush()
+            self._status_width = len(status[:110])
+        elif time.monotonic() - self._last_line > _SILENCE_SECONDS:
+            self.say(status.removeprefix(f"{self.step:<10}") + " ...")
+
+    def _clear(self) -> None:
+        if self._status_width:
+            self.out.write("\r" + " " * self._status_width + "\r")
+            self._status_width = 0

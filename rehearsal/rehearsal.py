@@ -1,0 +1,114 @@
+"""The rehearsal itself, step by step. The first step that fails ends it."""
+
+import signal
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rehearsal import leftovers, report
+from rehearsal.assembly import Assembly
+from rehearsal.cdk import Cdk, synthesize
+from rehearsal.embedded_aws import EmbeddedAws
+from rehearsal.errors import RehearsalError
+from rehearsal.leftovers import Leftovers, State
+from rehearsal.paths import CACHE
+from rehearsal.progress import Narrator
+from rehearsal.run import Run, exclusive_run
+
+
+def rehearse(app: Sequence[str], *, keep: bool = False, port: int | None = None, cache: Path = CACHE) -> None:
+    """Deploy, deploy again, compare and destroy an app in an embedded AWS.
+
+    :param app: command that writes a cloud assembly into the folder that is added to it.
+    :param keep: do not destroy; wait for an interrupt with everything up. After a failure, too.
+    :param port: where the embedded AWS listens. Default: any free port.
+    :param cache: folder that one rehearsal at a time uses.
+    :raises RehearsalError: at the first thing that fails. Nothing is left running then.
+    """
+    started = time.monotonic()
+    with exclusive_run(cache) as run, EmbeddedAws(run, port=port) as aws:
+        try:
+            _steps(app, aws, run, keep=keep)
+        except RehearsalError as error:
+            if keep:
+                print(f"rehearsal: {error}", flush=True)
+                _stay_up(aws, run)
+            raise
+        print(f"\nall steps passed in {time.monotonic() - started:.0f} s", flush=True)
+        if keep:
+            _stay_up(aws, run)
+
+
+def _steps(app: Sequence[str], aws: EmbeddedAws, run: Run, *, keep: bool) -> None:
+    with ThreadPoolExecutor(1) as background:
+        first = _synthesize(app, run, "synth")
+        aws.wait_until_healthy()
+        cdk = Cdk(aws, run)
+        cdk.bootstrap(first)
+        empty = aws.state()
+
+        # A second synthesis, as a second `cdk deploy` would make one; it costs no time beside the first deployment.
+        again = background.submit(synthesize, app, run.folder / "again", run.log("synth again"))
+        deployed = cdk.deploy(first)
+        _deploy_again(cdk, aws, again.result())
+        cdk.diff(first)
+        Narrator("diff").say(f"{len(first.stacks)} stacks, no difference")
+        if keep:
+            _print_report(first, aws.state(), report.Timing(deployed.seconds, {}), None)
+            return
+        destroyed = cdk.destroy(first)
+        left = _leave_nothing(empty, aws.state())
+        _print_report(first, aws.state(), report.Timing(deployed.seconds, destroyed.seconds), left)
+
+
+def _synthesize(app: Sequence[str], run: Run, step: str) -> Assembly:
+    narrator = Narrator(step)
+    assembly = synthesize(app, run.folder / "assembly", run.log(step))
+    if not assembly.stacks:
+        raise RehearsalError("synthesis made no stack; there is nothing to rehearse")
+    resources = sum(sum(stack.types().values()) for stack in assembly.stacks)
+    where = ", ".join(assembly.regions())
+    narrator.say(f"{len(assembly.stacks)} stacks, {resources} resources in {where}", narrator.elapsed())
+    return assembly
+
+
+def _deploy_again(cdk: Cdk, aws: EmbeddedAws, assembly: Assembly) -> None:
+    """:raises RehearsalError: where a second deployment of the same sources changes a stack."""
+    before = {tuple(stack) for stack in aws.state()["stacks"]}
+    cdk.deploy(assembly, step="again")
+    changed = sorted({tuple(stack) for stack in aws.state()["stacks"]} ^ before)
+    if changed:
+        names = ", ".join(sorted({name for _, name, _, _ in changed}))
+        raise RehearsalError(
+            f"{names}: changed by a second deployment of the same sources; "
+            "synthesis must write the same template every time"
+        )
+
+
+def _leave_nothing(empty: State, after: State) -> Leftovers:
+    """:raises RehearsalError: where something is left that no template keeps on purpose."""
+    left = leftovers.find(empty, after)
+    if left.lost:
+        raise RehearsalError(
+            "\n  ".join([f"{len(left.lost)} things are left after everything was destroyed:", *left.lost])
+        )
+    kept = f", {len(left.kept)} kept on purpose" if left.kept else ""
+    Narrator("leftovers").say(f"none among {len(after['resources'])} resources{kept}")
+    return left
+
+
+def _print_report(assembly: Assembly, state: State, timing: report.Timing, left: Leftovers | None) -> None:
+    print(f"\n{report.table(assembly, state, timing)}\n\n{report.remarks(state, left)}", flush=True)
+
+
+def _stay_up(aws: EmbeddedAws, run: Run) -> None:
+    """Wait for an interrupt."""
+    exports = "\n".join(f"  export {name}={value}" for name, value in aws.environment("us-east-1").items())
+    print(
+        f"\nIt stays up at {aws.url}, with logs in {run.folder}. In another terminal:\n{exports}\n"
+        "  aws cloudformation describe-stacks\n"
+        "An interrupt (Ctrl-C) here ends it.",
+        flush=True,
+    )
+    signal.pause()

@@ -1,0 +1,73 @@
+"""The table at the end, and what it is worth."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rehearsal.assembly import Assembly, Stack
+from rehearsal.leftovers import Leftovers
+
+_NOT_PROVED = (
+    "permissions (IAM, organization and key policies), service quotas, network paths, timing, and everything that "
+    "runs in pods or on nodes"
+)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds by stack id."""
+
+    deploy: Mapping[str, float]
+    destroy: Mapping[str, float]
+
+
+def table(assembly: Assembly, state: Mapping[str, Any], timing: Timing) -> str:
+    """One line a stack: how many resources, how many of them real, and how long it took."""
+    recorded = set(state["recorded"])
+    rows = [
+        (
+            stack.id,
+            str(sum(stack.types().values())),
+            str(_count(stack, recorded)),
+            _seconds(timing.deploy, stack.id),
+            _seconds(timing.destroy, stack.id),
+        )
+        for stack in assembly.stacks
+    ]
+    total = [str(sum(int(row[column]) for row in rows)) for column in (1, 2)]
+    head = ("stack", "resources", "recorded only", "deploy s", "destroy s")
+    lines = [head, *rows, ("all", *total, "", "")]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if n == 0 else cell.rjust(width)
+            for n, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    )
+
+
+def remarks(state: Mapping[str, Any], leftovers: Leftovers | None) -> str:
+    """What was real, what was not, what stays, what this cannot prove."""
+    lines = [f"Kubernetes API: {state['kubernetes_api']}"]
+    if state["recorded"]:
+        lines.append(f"Recorded only, checked against CloudFormation's schema: {', '.join(state['recorded'])}")
+    if state["ignored"]:
+        ignored = (f"{name} ({', '.join(properties)})" for name, properties in state["ignored"].items())
+        lines.append(f"Properties without effect here, asserted on templates by the tests: {'; '.join(ignored)}")
+    if leftovers and leftovers.kept:
+        lines.append(f"Kept on purpose by the templates: {', '.join(leftovers.kept)}")
+    if leftovers and leftovers.made_by_lambda:
+        lines.append(
+            f"Log groups that Lambda made by itself and that stay on AWS: {', '.join(leftovers.made_by_lambda)}"
+        )
+    lines.append(f"Not proved: {_NOT_PROVED}. See docs/rehearsal.md")
+    return "\n".join(lines)
+
+
+def _count(stack: Stack, types: set[str]) -> int:
+    return sum(number for name, number in stack.types().items() if name in types)
+
+
+def _seconds(times: Mapping[str, float], id: str) -> str:
+    return f"{times[id]:.1f}" if id in times else "-"
