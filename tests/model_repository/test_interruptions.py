@@ -1,0 +1,332 @@
+"""Publishers, withdrawals and checks that are killed, or meet others, at any of their calls to S3."""
+
+import itertools
+import json
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mlplatform_constructs.handlers.model_check.index import Check
+from model_repository import Conflict, NoSuchVersion, Package, Repository
+
+MODEL = "churn"
+MIB = 1024**2
+AT_ONCE = timedelta(0)
+WEEK = timedelta(days=7)
+
+
+class Killed(BaseException):
+    """The process is gone: nothing that handles errors may run."""
+
+
+class CallCounter:
+    """Counts the calls of one S3 client, and does something at one of them.
+
+    :param call: at which call, from 1.
+    :param after: when S3 has carried it out, rather than before it is sent.
+    :param action: what happens there; Killed when it is None, and no further call gets through.
+    """
+
+    def __init__(
+        self, client: Any, call: int, *, after: bool = False, action: Callable[[], None] | None = None
+    ) -> None:
+        self.calls = 0
+        self.reached = False
+        self._call, self._after, self._action = call, after, action
+        self._events = client.meta.events
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> "CallCounter":
+        self._events.register_first("before-call.s3", self._before)
+        self._events.register_last("after-call.s3", self._answered)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._events.unregister("before-call.s3", self._before)
+        self._events.unregister("after-call.s3", self._answered)
+
+    def _before(self, **_: Any) -> None:
+        if self.reached and self._action is None:
+            raise Killed
+        with self._lock:  # large files are sent by several threads
+            self.calls += 1
+            mine = self.calls == self._call
+        if mine and not self._after:
+            self._act()
+
+    def _answered(self, **_: Any) -> None:
+        if self.calls >= self._call and self._after and not self.reached:
+            self._act()
+
+    def _act(self) -> None:
+        self.reached = True
+        if self._action is None:
+            raise Killed
+        self._action()
+
+
+class Ledger:
+    """What was seen of a bucket's versions; they may come and be withdrawn, and never change otherwise."""
+
+    def __init__(self, s3: Any, bucket: str, packages: list[Package]) -> None:
+        self.s3, self.bucket = s3, bucket
+        self._packages = {package.metadata["training"]["run"]: package for package in packages}
+        self._seen: dict[int, str] = {}
+
+    def look(self) -> dict[int, str]:
+        """Check everything that is listed. :returns: the run of each published version."""
+        repository = Repository(self.bucket, client=self.s3, part_bytes=5 * MIB)
+        now: dict[int, str] = {}
+        for entry in repository.versions(MODEL):
+            assert entry.state in ("published", "withdrawn"), entry
+            assert entry.document is not None
+            what = "withdrawn"
+            if entry.state == "published":
+                what = now[entry.number] = entry.document["metadata"]["training"]["run"]
+                self._compare(repository, entry.number, self._packages[what])
+            before = self._seen.get(entry.number, what)
+            assert what in (before, "withdrawn"), f"version {entry.number} was {before}, is {what}"
+            self._seen[entry.number] = what
+        assert set(self._seen) == {entry.number for entry in repository.versions(MODEL)}, "a version vanished"
+        return now
+
+    def _compare(self, repository: Repository, number: int, package: Package) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            repository.fetch(MODEL, number, to=Path(scratch) / "fetched")
+            fetched = Package.read(Path(scratch) / "fetched", part_bytes=5 * MIB)
+        assert (fetched.metadata, fetched.files) == (package.metadata, package.files)
+
+    def assert_nothing_is_left(self) -> None:
+        """Whatever is stored is a version's document, or a file that a published version names."""
+        named = {f"{MODEL}/versions/{number}.json" for number in self._seen}
+        for key in list(named):
+            document = json.loads(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+            if "package" in document:
+                prefix = f"{MODEL}/packages/{document['version']}/{document['package']['digest']}/"
+                named |= {prefix + file["path"] for file in document["package"]["files"]}
+        stored = self.s3.list_objects_v2(Bucket=self.bucket).get("Contents", [])
+        assert {item["Key"] for item in stored} == named
+
+
+@pytest.fixture(scope="session")
+def victim(aws: Callable[[str], Any]) -> Any:
+    """The S3 client of whoever is killed or met, beside ``s3``, the client of everybody else."""
+    return aws("s3")
+
+
+@pytest.fixture(scope="session")
+def _bucket_names() -> Iterator[str]:
+    return (f"interrupted-{number}" for number in itertools.count())
+
+
+@pytest.fixture
+def new_bucket(s3: Any, _bucket_names: Iterator[str]) -> Callable[[], str]:
+    """Each call is a new, versioned bucket."""
+
+    def new() -> str:
+        name = next(_bucket_names)
+        s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+        return name
+
+    return new
+
+
+@pytest.fixture
+def packages(make_package: Callable[..., Path]) -> list[Package]:
+    """Three packages; the last has a file of three parts."""
+    folders = [make_package(f"package-{n}", run=f"run-{n}", weight=float(n)) for n in range(3)]
+    (folders[2] / "model" / "weights.bin").write_bytes(b"w" * (11 * MIB))
+    return [Package.read(folder, part_bytes=5 * MIB) for folder in folders]
+
+
+def publish(client: Any, bucket: str, package: Package) -> int | None:
+    """The number that the package was published under; None when the publisher was refused."""
+    repository = Repository(bucket, client=client, part_bytes=5 * MIB)
+    try:
+        return int(repository.publish(package, model=MODEL, self_test=False).document["version"])
+    except Conflict:
+        return None
+
+
+def check(client: Any, bucket: str, abandoned: timedelta) -> None:
+    assert Check(client, bucket, abandoned=abandoned).all() == []
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("large", [False, True], ids=["small files", "a file in parts"])
+def test_a_publisher_killed_at_any_call_leaves_a_whole_version_or_none_and_a_retry_works(
+    victim: Any, s3: Any, new_bucket: Callable[[], str], packages: list[Package], after: bool, large: bool
+) -> None:
+    """Row 112: no version without metadata, no metadata without version."""
+    package = packages[2 if large else 1]
+    for call in itertools.count(1):
+        bucket = new_bucket()
+        ledger = Ledger(s3, bucket, packages)
+        publish(s3, bucket, packages[0])
+        with CallCounter(victim, call, after=after) as killer, suppress(Killed):
+            publish(victim, bucket, package)
+        if not killer.reached:
+            break
+        assert ledger.look() in ({1: "run-0"}, {1: "run-0", 2: package.metadata["training"]["run"]})
+        assert publish(s3, bucket, package) == 2
+        assert ledger.look() == {1: "run-0", 2: package.metadata["training"]["run"]}
+        check(s3, bucket, WEEK)
+        ledger.assert_nothing_is_left()
+    assert call > 2 * len(package.files)  # every file and the document were passed
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_withdrawal_killed_at_any_call_is_done_or_not_and_a_retry_works(
+    victim: Any, s3: Any, new_bucket: Callable[[], str], packages: list[Package], after: bool
+) -> None:
+    for call in itertools.count(1):
+        bucket = new_bucket()
+        ledger = Ledger(s3, bucket, packages)
+        publish(s3, bucket, packages[0])
+        with CallCounter(victim, call, after=after) as killer, suppress(Killed):
+            Repository(bucket, client=victim).withdraw(MODEL, 1, reason="wrong week")
+            check(victim, bucket, WEEK)
+        if not killer.reached:
+            break
+        assert ledger.look() in ({1: "run-0"}, {})
+        Repository(bucket, client=s3).withdraw(MODEL, 1, reason="wrong week")
+        check(s3, bucket, WEEK)
+        assert ledger.look() == {}
+        ledger.assert_nothing_is_left()
+    assert call > 5
+
+
+def test_of_two_withdrawals_that_meet_at_any_call_the_first_one_stands(
+    victim: Any, s3: Any, new_bucket: Callable[[], str], packages: list[Package]
+) -> None:
+    for call in itertools.count(1):
+        bucket = new_bucket()
+        publish(s3, bucket, packages[0])
+
+        def meet(bucket: str = bucket) -> None:
+            Repository(bucket, client=s3).withdraw(MODEL, 1, reason="first")
+
+        with CallCounter(victim, call, action=meet) as counter, suppress(Conflict):
+            Repository(bucket, client=victim).withdraw(MODEL, 1, reason="second")
+        (entry,) = Repository(bucket, client=s3).versions(MODEL)
+        assert entry.document is not None
+        assert entry.document["reason"] == ("first" if counter.reached else "second")
+        if not counter.reached:
+            break
+    assert call > 3
+
+
+@pytest.mark.parametrize("met", ["another publisher", "the same package", "a check that gives it up", "a withdrawal"])
+def test_a_publisher_that_meets_others_at_any_call_wins_or_is_refused(
+    victim: Any, s3: Any, new_bucket: Callable[[], str], packages: list[Package], met: str
+) -> None:
+    wins = refusals = 0
+    for call in itertools.count(1):
+        bucket = new_bucket()
+        ledger = Ledger(s3, bucket, packages)
+
+        def meet(bucket: str = bucket, ledger: Ledger = ledger) -> None:
+            if met == "another publisher":
+                assert publish(s3, bucket, packages[1]) is not None
+            elif met == "the same package":
+                assert publish(s3, bucket, packages[0]) is not None
+            elif met == "a check that gives it up":
+                check(s3, bucket, AT_ONCE)
+            else:
+                publish(s3, bucket, packages[1])
+                Repository(bucket, client=s3).withdraw(MODEL, 1, reason="wrong week")
+                check(s3, bucket, WEEK)
+            ledger.look()
+
+        with CallCounter(victim, call, action=meet) as counter:
+            number = publish(victim, bucket, packages[0])
+        wins, refusals = wins + (number is not None), refusals + (number is None)
+        now = ledger.look()
+        assert number is None or now[number] == "run-0"
+        assert (number is None) <= ("run-0" not in now.values())
+        assert publish(s3, bucket, packages[0]) is not None
+        assert "run-0" in ledger.look().values()
+        check(s3, bucket, AT_ONCE)
+        ledger.assert_nothing_is_left()
+        if not counter.reached:
+            break
+    assert wins > 0
+    assert refusals == 0 if met == "the same package" else refusals > 0
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_check_that_gives_a_number_up_cannot_hurt_a_publisher_who_wakes_up_at_any_of_its_calls(
+    victim: Any, s3: Any, new_bucket: Callable[[], str], packages: list[Package], after: bool
+) -> None:
+    for call in itertools.count(1):
+        bucket = new_bucket()
+        ledger = Ledger(s3, bucket, packages)
+        with CallCounter(victim, 6), pytest.raises(Killed):  # two of the files are there by then
+            publish(victim, bucket, packages[0])
+
+        def wake_up(bucket: str = bucket, ledger: Ledger = ledger) -> None:
+            publish(s3, bucket, packages[0])
+            ledger.look()
+
+        with CallCounter(victim, call, after=after, action=wake_up) as counter:
+            check(victim, bucket, AT_ONCE)
+        ledger.look()
+        assert publish(s3, bucket, packages[0]) is not None
+        assert list(ledger.look().values()) == ["run-0"]
+        check(s3, bucket, AT_ONCE)
+        ledger.assert_nothing_is_left()
+        if not counter.reached:
+            break
+    assert call > 5
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["publish", "publish", "publish", "withdraw", "check", "give up"]),
+        st.integers(0, 1),
+        st.one_of(st.none(), st.integers(1, 14)),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+def test_versions_stay_whole_through_any_history_of_kills(
+    victim: Any,
+    s3: Any,
+    new_bucket: Callable[[], str],
+    packages: list[Package],
+    steps: list[tuple[str, int, int, bool]],
+) -> None:
+    """Row 112."""
+    bucket = new_bucket()
+    ledger = Ledger(s3, bucket, packages)
+    for action, which, call, after in steps:
+        with CallCounter(victim, call or sys.maxsize, after=after), suppress(Killed, NoSuchVersion):
+            if action == "publish":
+                publish(victim, bucket, packages[which])
+            elif action == "withdraw":
+                Repository(bucket, client=victim).withdraw(MODEL, which + 1, reason="wrong week")
+            else:
+                check(victim, bucket, AT_ONCE if action == "give up" else WEEK)
+        ledger.look()
+    for package in packages[:2]:
+        number = publish(s3, bucket, package)
+        assert number is not None
+        assert ledger.look()[number] == package.metadata["training"]["run"]
+    check(s3, bucket, AT_ONCE)
+    ledger.look()
+    ledger.assert_nothing_is_left()
