@@ -4,8 +4,10 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from aws_cdk import aws_eks_v2 as eks
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
-from aws_cdk.assertions import Match, Template
+from aws_cdk.assertions import Annotations, Match, Template
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
@@ -139,6 +141,40 @@ def test_a_closed_network_has_no_way_out_but_keeps_its_subnets() -> None:
     assert [way_out(template, subnet) for subnet in subnets(template, "Private")] == [("", "")] * len(ZONES)
     assert resources(closed_stack, "AWS::EC2::Subnet") == resources(open_stack, "AWS::EC2::Subnet")
     assert len(closed.vpc.private_subnets) == len(ZONES)  # where clusters and their kubectl handlers look
+
+
+def test_a_private_cluster_and_its_kubectl_handler_fit_into_a_closed_network() -> None:
+    """Rows 6, 10: the CDK warns of subnets that it takes for isolated, and in some releases refuses them."""
+    stack = cdk.Stack()
+    network = Network(
+        stack,
+        "Network",
+        availability_zones=ZONES,
+        nat_gateways=NatGateways.NONE,
+        interface_endpoints=Network.CLUSTER_ENDPOINTS,
+    )
+    layer = "arn:aws:lambda:eu-west-1:111111111111:layer:kubectl:1"
+    eks.Cluster(
+        stack,
+        "Cluster",
+        vpc=network.vpc,
+        version=eks.KubernetesVersion.of("1.34"),
+        default_capacity_type=eks.DefaultCapacityType.NODEGROUP,
+        default_capacity=0,
+        endpoint_access=eks.EndpointAccess.PRIVATE,
+        kubectl_provider_options=eks.KubectlProviderOptions(
+            kubectl_layer=lambda_.LayerVersion.from_layer_version_arn(stack, "Kubectl", layer)
+        ),
+    )
+    template = resources(stack)
+    private = [{"Ref": subnet} for subnet in subnets(template, "Private")]
+    inside = [
+        each["Properties"]["VpcConfig"]["SubnetIds"]
+        for each in resources(stack, "AWS::Lambda::Function").values()
+        if "VpcConfig" in each["Properties"]
+    ]
+    assert inside == [private, private]  # the handler and its framework
+    Annotations.from_stack(stack).has_no_warning("*", Match.string_like_regexp("subnet"))
 
 
 def load_balancer_subnets(template: Resources, role: str, cluster: str) -> Resources:

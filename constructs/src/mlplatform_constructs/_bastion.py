@@ -50,7 +50,8 @@ class Bastion(Construct):
         tools: s3_assets.Asset | None = None,
     ) -> None:
         super().__init__(scope, id)
-        zones = {subnet.availability_zone for subnet in vpc.private_subnets}
+        private = vpc.private_subnets
+        zones = {subnet.availability_zone for subnet in private}
         hosts = 2 if highly_available else 1
         if len(zones) < hosts:
             raise ValueError(
@@ -76,7 +77,7 @@ class Bastion(Construct):
         )
         user_data.add_signal_on_exit_command(self.auto_scaling_group)
         # What the first boot needs: a way to AWS, and the role with its policies.
-        ways_out = [subnet.internet_connectivity_established for subnet in vpc.private_subnets]
+        ways_out = [subnet.internet_connectivity_established for subnet in private]
         self.auto_scaling_group.node.add_dependency(self.role, *ways_out)
         self._acknowledge()
 

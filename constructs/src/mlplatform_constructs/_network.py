@@ -1,5 +1,5 @@
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, ClassVar, cast
 
@@ -114,15 +114,19 @@ class Network(Construct):
         self._check_endpoints(nat_gateways, interface_endpoints)
 
         self._cidr = cidr
-        self._endpoints: dict[str, ec2.InterfaceVpcEndpoint] = {}
+        self._services: set[str] = set()
+        self._endpoints = Construct(self, "InterfaceEndpoints")
         self._endpoint_security_group: ec2.SecurityGroup | None = None
         self.vpc = self._vpc(availability_zones, nat_gateways)
+        public, private = self.vpc.public_subnets, self.vpc.private_subnets
         self.connectivity = DependencyGroup(
             self.vpc.node.find_child("S3"),
-            *(each.internet_connectivity_established for each in self.vpc.private_subnets),
+            self._endpoints,  # with all that it will hold
+            *(subnet.internet_connectivity_established for subnet in private),
         )
         self.discovery_tags = {"karpenter.sh/discovery": self.node.path}
-        self._tag_subnets()
+        self._tag(public, {"kubernetes.io/role/elb": "1"})
+        self._tag(private, {"kubernetes.io/role/internal-elb": "1", **self.discovery_tags})
         self._name_dns_server()
         self.flow_log_group = logs.LogGroup(
             self,
@@ -138,25 +142,28 @@ class Network(Construct):
 
     def add_interface_endpoint(self, service: str) -> ec2.InterfaceVpcEndpoint:
         """Reach ``com.amazonaws.<region>.<service>`` by its usual name from anywhere in the VPC, on port 443."""
-        if service in self._endpoints:
+        if service in self._services:
             raise ValueError(f"{self.node.path}: endpoint {service!r} is already here; name each service once")
+        self._services.add(service)
         if self._endpoint_security_group is None:
             self._endpoint_security_group = ec2.SecurityGroup(
-                self, "EndpointSecurityGroup", vpc=self.vpc, description="Interface endpoints", allow_all_outbound=False
+                self._endpoints,
+                "SecurityGroup",
+                vpc=self.vpc,
+                description="Interface endpoints",
+                allow_all_outbound=False,
             )
             self._endpoint_security_group.add_ingress_rule(
                 ec2.Peer.ipv4(self._cidr), ec2.Port.HTTPS, "AWS APIs for the VPC"
             )
-        self._endpoints[service] = ec2.InterfaceVpcEndpoint(
-            self,
-            f"Endpoint-{service}",
+        return ec2.InterfaceVpcEndpoint(
+            self._endpoints,
+            service,
             vpc=self.vpc,
             service=ec2.InterfaceVpcEndpointAwsService(service),
             security_groups=[self._endpoint_security_group],
             open=False,
         )
-        self.connectivity.add(self._endpoints[service])
-        return self._endpoints[service]
 
     def _vpc(self, availability_zones: Sequence[str], nat_gateways: NatGateways) -> ec2.Vpc:
         gateways = {NatGateways.PER_ZONE: len(availability_zones), NatGateways.SINGLE: 1, NatGateways.NONE: 0}
@@ -185,15 +192,12 @@ class Network(Construct):
         )
         return vpc
 
-    def _tag_subnets(self) -> None:
-        internal = {"kubernetes.io/role/internal-elb": "1", **self.discovery_tags}
-        for subnets, tags in (
-            (self.vpc.public_subnets, {"kubernetes.io/role/elb": "1"}),
-            (self.vpc.private_subnets, internal),
-        ):
-            for subnet in subnets:
-                for key, value in tags.items():
-                    Tags.of(subnet).add(key, value, include_resource_types=["AWS::EC2::Subnet"])
+    @staticmethod
+    def _tag(subnets: Sequence[ec2.ISubnet], tags: Mapping[str, str]) -> None:
+        for subnet in subnets:
+            of_subnet = Tags.of(subnet)
+            for key, value in tags.items():
+                of_subnet.add(key, value, include_resource_types=["AWS::EC2::Subnet"])
 
     def _name_dns_server(self) -> None:
         """Private endpoints of EKS resolve only where DHCP names AWS's own DNS server.
@@ -241,18 +245,18 @@ class Network(Construct):
         handler.add_property_override("LoggingConfig.LogGroup", group.log_group_name)
 
     def _check_zones(self, zones: Sequence[str]) -> None:
-        place = f"{self.node.path}: availability_zones"
-        if not 2 <= len(zones) <= _MOST_ZONES:
-            raise ValueError(f"{place} must be 2 to {_MOST_ZONES}, got {len(zones)}; EKS needs two, the plan holds six")
         named = [zone for zone in zones if not Token.is_unresolved(zone)]
-        if len(set(named)) != len(named):
-            raise ValueError(f"{place} names a zone twice: {', '.join(named)}; name each zone once")
         region = Stack.of(self).region
         strangers = [zone for zone in named if not Token.is_unresolved(region) and not zone.startswith(region)]
-        if strangers:
-            raise ValueError(
-                f"{place} must be of {region}, got {', '.join(strangers)}; name zones of the stack's region"
-            )
+        problem = ""
+        if not 2 <= len(zones) <= _MOST_ZONES:
+            problem = f"must be 2 to {_MOST_ZONES}, got {len(zones)}; EKS needs two, the plan holds six"
+        elif len(set(named)) != len(named):
+            problem = f"names a zone twice: {', '.join(named)}; name each zone once"
+        elif strangers:
+            problem = f"must be of {region}, got {', '.join(strangers)}; name zones of the stack's region"
+        if problem:
+            raise ValueError(f"{self.node.path}: availability_zones {problem}")
 
     def _check_cidr(self, cidr: str) -> None:
         try:
