@@ -1,0 +1,196 @@
+"""Where offline features are found and asked for: a Glue database, an Athena work group, a bucket for answers."""
+
+from collections.abc import Mapping
+
+from aws_cdk import Names, RemovalPolicy, Stack
+from aws_cdk import aws_athena as athena
+from aws_cdk import aws_glue as glue
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from ._access_log_bucket import AccessLogBucket
+from ._data_bucket import DataBucket
+from ._feature_group import EVENT_PARTITION, FEATURE_PARTITION, FeatureGroup, FeatureType
+
+GIB = 1024**3
+
+_HIVE = "org.apache.hadoop.hive.ql.io.parquet"
+
+
+class FeatureCatalog(Construct):
+    """The tables of all feature groups, and bounded, encrypted queries of them.
+
+    :param bucket: holds events below ``events/<group>/`` and features below ``offline/<group>/``; its key encrypts what
+        queries answer.
+    :param access_logs: where S3 records who read an answer.
+    :param scan_limit_gib: Athena stops a query that has read this much.
+    :param result_days: how long answers are kept.
+    :param removal_policy: what becomes of the answers when the stack goes.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        bucket: DataBucket,
+        access_logs: AccessLogBucket | None,
+        scan_limit_gib: int,
+        result_days: int,
+        removal_policy: RemovalPolicy,
+    ) -> None:
+        super().__init__(scope, id)
+        self._bucket = bucket
+        self.results = DataBucket(
+            self,
+            "Results",
+            encryption_key=bucket.key,
+            access_logs=access_logs,
+            restore_days=1,
+            tiering_days=0,
+            expiration_days=result_days,
+            removal_policy=removal_policy,
+        )
+        # Both services want a name. It is made of the path, so that two stages in one account do not meet.
+        self.name = Names.unique_resource_name(
+            self, max_length=64, separator="_", allowed_special_characters="_"
+        ).lower()
+        self._database = glue.CfnDatabase(
+            self,
+            "Database",
+            catalog_id=Stack.of(self).account,
+            database_input=glue.CfnDatabase.DatabaseInputProperty(
+                name=self.name, description="Features of the machine-learning platform and the events behind them"
+            ),
+        )
+        self._work_group = self._make_work_group(scan_limit_gib)
+
+    @property
+    def database_name(self) -> str:
+        """Glue database of all tables."""
+        return self._database.ref
+
+    @property
+    def work_group_name(self) -> str:
+        """Athena work group that queries have to run in."""
+        return self._work_group.ref
+
+    def add_events_table(self, group: FeatureGroup) -> glue.CfnTable:
+        """A folder for each day of arrival; Athena computes which there are (partition projection)."""
+        folder = self.folder("events", group)
+        day = f"projection.{EVENT_PARTITION}"
+        return self._table(
+            group.events_table,
+            group.event_columns,
+            EVENT_PARTITION,
+            folder,
+            {
+                "projection.enabled": "true",
+                f"{day}.type": "date",
+                f"{day}.format": "yyyy-MM-dd",
+                f"{day}.range": "NOW-5YEARS,NOW+1DAYS",
+                f"{day}.interval": "1",
+                f"{day}.interval.unit": "DAYS",
+                "storage.location.template": f"{folder}/{EVENT_PARTITION}=${{{EVENT_PARTITION}}}/",
+            },
+        )
+
+    def add_features_table(self, group: FeatureGroup) -> glue.CfnTable:
+        """Partitions that the job registers: each points to a finished run, for Spark as well as for Athena."""
+        return self._table(group.name, group.feature_columns, FEATURE_PARTITION, self.folder("offline", group), {})
+
+    def folder(self, kind: str, group: FeatureGroup) -> str:
+        """Where a group's ``events`` or ``offline`` features are, without a slash at the end."""
+        return f"s3://{self._bucket.bucket.bucket_name}/{kind}/{group.name}"
+
+    def grant_query(self, grantee: iam.IGrantable, *tables: str) -> iam.Grant:
+        """Let ``grantee`` run queries and look up ``tables``; reading their files is another grant."""
+        running = iam.Grant.add_to_principal(
+            grantee=grantee,
+            actions=[
+                "athena:GetDataCatalog",
+                "athena:GetQueryExecution",
+                "athena:GetQueryResults",
+                "athena:GetWorkGroup",
+                "athena:StartQueryExecution",
+                "athena:StopQueryExecution",
+            ],
+            resource_arns=[
+                self._arn("athena", f"workgroup/{self.name}"),
+                self._arn("athena", "datacatalog/AwsDataCatalog"),
+            ],
+        )
+        looking_up = iam.Grant.add_to_principal(
+            grantee=grantee,
+            actions=[
+                "glue:GetDatabase",
+                "glue:GetTable",
+                "glue:GetPartition",
+                "glue:GetPartitions",
+                "glue:BatchGetPartition",
+            ],
+            resource_arns=[*self.table_arns(*tables), self._arn("glue", "database/default")],  # Athena insists on it
+        )
+        answers = self.results.grant_read(grantee).combine(self.results.grant_write(grantee))
+        return running.combine(looking_up).combine(answers)
+
+    def table_arns(self, *tables: str) -> list[str]:
+        """What a permission on ``tables`` has to name: them, their database and the catalog."""
+        names = ["catalog", f"database/{self.name}", *(f"table/{self.name}/{table}" for table in tables)]
+        return [self._arn("glue", name) for name in names]
+
+    def _arn(self, service: str, resource: str) -> str:
+        stack = Stack.of(self)
+        return f"arn:{stack.partition}:{service}:{stack.region}:{stack.account}:{resource}"
+
+    def _make_work_group(self, scan_limit_gib: int) -> athena.CfnWorkGroup:
+        group = athena.CfnWorkGroup
+        return group(
+            self,
+            "WorkGroup",
+            name=self.name,
+            description="Queries of features: encrypted answers that expire, a limit on what one query reads",
+            recursive_delete_option=True,  # a group with a history could not go otherwise
+            work_group_configuration=group.WorkGroupConfigurationProperty(
+                enforce_work_group_configuration=True,
+                bytes_scanned_cutoff_per_query=scan_limit_gib * GIB,
+                publish_cloud_watch_metrics_enabled=True,
+                engine_version=group.EngineVersionProperty(selected_engine_version="Athena engine version 3"),
+                result_configuration=group.ResultConfigurationProperty(
+                    output_location=f"s3://{self.results.bucket.bucket_name}/",
+                    expected_bucket_owner=Stack.of(self).account,
+                    encryption_configuration=group.EncryptionConfigurationProperty(
+                        encryption_option="SSE_KMS", kms_key=self.results.key.key_arn
+                    ),
+                ),
+            ),
+        )
+
+    def _table(
+        self,
+        name: str,
+        columns: Mapping[str, FeatureType],
+        partition: str,
+        folder: str,
+        parameters: Mapping[str, str],
+    ) -> glue.CfnTable:
+        column = glue.CfnTable.ColumnProperty
+        return glue.CfnTable(
+            self,
+            name,
+            catalog_id=Stack.of(self).account,
+            database_name=self._database.ref,
+            table_input=glue.CfnTable.TableInputProperty(
+                name=name,
+                table_type="EXTERNAL_TABLE",
+                parameters={"classification": "parquet", **parameters},
+                partition_keys=[column(name=partition, type="string")],
+                storage_descriptor=glue.CfnTable.StorageDescriptorProperty(
+                    columns=[column(name=field, type=type_) for field, type_ in columns.items()],
+                    location=f"{folder}/",
+                    input_format=f"{_HIVE}.MapredParquetInputFormat",
+                    output_format=f"{_HIVE}.MapredParquetOutputFormat",
+                    serde_info=glue.CfnTable.SerdeInfoProperty(serialization_library=f"{_HIVE}.serde.ParquetHiveSerDe"),
+                ),
+            ),
+        )

@@ -1,0 +1,541 @@
+"""The feature store's template, and the whole of it deployed to an embedded AWS."""
+
+import io
+import json
+import re
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_sns as sns
+from aws_cdk.assertions import Match, Template
+from syrupy.assertion import SnapshotAssertion
+from syrupy.matchers import path_type
+
+from mlplatform_constructs import DataBucket, Feature, FeatureGroup, FeatureStore
+from mlplatform_constructs.handlers.feature_processor.online import OnlineFeatures
+from tests.policies import flat, identity_statements, many
+
+WEEKLY = Feature(
+    name="preparation_seconds_mean_7d", aggregate="mean", of="preparation_seconds", window=timedelta(days=7)
+)
+HOURLY = Feature(
+    name="preparation_seconds_mean_1h", aggregate="mean", of="preparation_seconds", window=timedelta(hours=1)
+)
+PREPARATION = FeatureGroup(
+    name="restaurant_preparation",
+    entity="restaurant_id",
+    event_id="order_id",
+    event_time="ready_at",
+    measures={"preparation_seconds": "double"},
+    offline=(WEEKLY,),
+    online=(HOURLY,),
+)
+COURIERS = replace(PREPARATION, name="courier_delays", entity="courier_id")
+
+
+def make(stack: cdk.Stack, *groups: FeatureGroup, **arguments: Any) -> FeatureStore:
+    return FeatureStore(
+        stack, "Features", bucket=DataBucket(stack, "Bucket"), groups=groups or [PREPARATION], **arguments
+    )
+
+
+def role(stack: cdk.Stack, id: str = "Somebody") -> iam.Role:
+    return iam.Role(stack, id, assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
+
+
+def allowed(template: Template, who: str = "Somebody") -> dict[str, set[str]]:
+    """Each action that the role whose id begins so may do, with the resources."""
+    [role_id] = [id for id in template.find_resources("AWS::IAM::Role") if id.startswith(who)]
+    found: dict[str, set[str]] = {}
+    for statement in identity_statements(template, role_id):
+        assert statement["Effect"] == "Allow"
+        for action in many(statement["Action"]):
+            found.setdefault(action, set()).update(map(flat, many(statement["Resource"])))
+    return found
+
+
+def test_defaults(stack: cdk.Stack, snapshot_json: SnapshotAssertion) -> None:
+    make(stack)
+    template = Template.from_stack(stack).to_json()["Resources"]
+    mine = {id: resource for id, resource in template.items() if id.startswith("Features")}
+    asset = path_type({".*S3Key": (str,)}, regex=True)
+    assert mine == snapshot_json(matcher=asset)
+
+
+def test_teams_share_one_store_in_which_each_group_has_tables_stream_and_job_of_its_own(stack: cdk.Stack) -> None:
+    """Row 106."""
+    store = make(stack, PREPARATION, COURIERS)
+    template = Template.from_stack(stack)
+    for type_, count in {
+        "AWS::Glue::Database": 1,
+        "AWS::Athena::WorkGroup": 1,
+        "AWS::Glue::Table": 4,
+        "AWS::DynamoDB::Table": 2,
+        "AWS::Kinesis::Stream": 2,
+        "AWS::Lambda::Function": 2,
+        "AWS::StepFunctions::StateMachine": 2,
+    }.items():
+        template.resource_count_is(type_, count)
+    assert store.table(PREPARATION) is not store.table(COURIERS)
+    assert store.stream(PREPARATION) is not store.stream(COURIERS)
+
+
+@pytest.mark.parametrize(("hours", "cron"), [(1, ",".join(map(str, range(24)))), (6, "0,6,12,18"), (24, "0")])
+def test_offline_features_are_recomputed_on_a_schedule(stack: cdk.Stack, hours: int, cron: str) -> None:
+    """Row 107. From hourly to daily, in UTC, told for which time, by a role that can start this job alone."""
+    make(stack, replace(PREPARATION, refresh=timedelta(hours=hours)))
+    template = Template.from_stack(stack)
+    template.has_resource_properties(
+        "AWS::Scheduler::Schedule",
+        {
+            "ScheduleExpression": f"cron(15 {cron} * * ? *)",
+            "ScheduleExpressionTimezone": "UTC",
+            "Target": {"Input": '{"as_of": "<aws.scheduler.scheduled-time>"}'},
+        },
+    )
+    schedule_role = next(id for id in template.find_resources("AWS::IAM::Role") if "ScheduleRole" in id)
+    [machine] = template.find_resources("AWS::StepFunctions::StateMachine")
+    assert allowed(template, schedule_role) == {"states:StartExecution": {f"<{machine}>"}}
+    template.has_resource_properties(
+        "AWS::CloudWatch::Alarm",
+        {"MetricName": "ExecutionsSucceeded", "EvaluationPeriods": hours + 1, "TreatMissingData": "breaching"},
+    )
+
+
+def test_tables_are_typed_parquet_by_the_groups_definition(stack: cdk.Stack) -> None:
+    """Row 108."""
+    make(stack)
+    template = Template.from_stack(stack)
+    tables = {
+        table["Properties"]["TableInput"]["Name"]: table["Properties"]["TableInput"]
+        for table in template.find_resources("AWS::Glue::Table").values()
+    }
+    columns = {
+        name: {column["Name"]: column["Type"] for column in table["StorageDescriptor"]["Columns"]}
+        for name, table in tables.items()
+    }
+    assert columns == {
+        "restaurant_preparation": {"restaurant_id": "string", "preparation_seconds_mean_7d": "double"},
+        "restaurant_preparation_events": {
+            "restaurant_id": "string",
+            "order_id": "string",
+            "ready_at": "bigint",
+            "preparation_seconds": "double",
+        },
+    }
+    assert {name: table["PartitionKeys"][0]["Name"] for name, table in tables.items()} == {
+        "restaurant_preparation": "as_of",
+        "restaurant_preparation_events": "dt",
+    }
+    assert all("Parquet" in json.dumps(table["StorageDescriptor"]) for table in tables.values())
+
+
+def test_events_are_found_without_a_crawler_or_a_registration(stack: cdk.Stack) -> None:
+    """Row 108. The folders that Firehose makes are the ones that the table's projection computes."""
+    make(stack)
+    template = Template.from_stack(stack)
+    template.resource_count_is("AWS::Glue::Crawler", 0)
+    [events] = [
+        table["Properties"]["TableInput"]["Parameters"]
+        for table in template.find_resources("AWS::Glue::Table").values()
+        if table["Properties"]["TableInput"]["Name"].endswith("_events")
+    ]
+    assert events["projection.enabled"] == "true"
+    assert events["projection.dt.format"] == "yyyy-MM-dd"
+    [archive] = template.find_resources("AWS::KinesisFirehose::DeliveryStream").values()
+    prefix = archive["Properties"]["ExtendedS3DestinationConfiguration"]["Prefix"]
+    assert flat(events["storage.location.template"]).endswith(prefix.replace("!{timestamp:yyyy-MM-dd}", "${dt}"))
+
+
+def test_queries_are_bounded_and_their_answers_encrypted_and_kept_for_days(stack: cdk.Stack) -> None:
+    """Row 108. Nobody can ask otherwise: the work group enforces it."""
+    make(stack, scan_limit_gib=5, result_days=3)
+    template = Template.from_stack(stack)
+    template.has_resource_properties(
+        "AWS::Athena::WorkGroup",
+        {
+            "WorkGroupConfiguration": {
+                "EnforceWorkGroupConfiguration": True,
+                "BytesScannedCutoffPerQuery": 5 * 1024**3,
+                "ResultConfiguration": {
+                    "EncryptionConfiguration": {"EncryptionOption": "SSE_KMS", "KmsKey": Match.any_value()}
+                },
+            }
+        },
+    )
+    template.has_resource_properties(
+        "AWS::S3::Bucket",
+        {"LifecycleConfiguration": {"Rules": Match.array_with([Match.object_like({"ExpirationInDays": 3})])}},
+    )
+
+
+def test_events_reach_the_function_in_near_real_time_and_none_holds_the_others_up(stack: cdk.Stack) -> None:
+    """Row 109."""
+    make(stack)
+    template = Template.from_stack(stack)
+    [queue] = template.find_resources("AWS::SQS::Queue")
+    template.has_resource_properties(
+        "AWS::Lambda::EventSourceMapping",
+        {
+            "MaximumBatchingWindowInSeconds": 1,
+            "BisectBatchOnFunctionError": True,
+            "FunctionResponseTypes": ["ReportBatchItemFailures"],
+            "MaximumRetryAttempts": 20,
+            "MaximumRecordAgeInSeconds": 86400,
+            "DestinationConfig": {"OnFailure": {"Destination": {"Fn::GetAtt": [queue, "Arn"]}}},
+        },
+    )
+    template.has_resource_properties("AWS::Kinesis::Stream", {"RetentionPeriodHours": 48})
+
+
+def test_the_online_table_is_on_demand_forgets_and_can_be_restored(stack: cdk.Stack) -> None:
+    """Row 110."""
+    make(stack)
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::DynamoDB::Table",
+        {
+            "BillingMode": "PAY_PER_REQUEST",
+            "TimeToLiveSpecification": {"AttributeName": "expires_at", "Enabled": True},
+            "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
+            "DeletionProtectionEnabled": True,
+        },
+    )
+
+
+def test_everything_is_encrypted_with_the_buckets_key(stack: cdk.Stack) -> None:
+    key = kms.Key(stack, "Own", enable_key_rotation=True)
+    FeatureStore(stack, "Features", bucket=DataBucket(stack, "Bucket", encryption_key=key), groups=[PREPARATION])
+    template = Template.from_stack(stack)
+    template.resource_count_is("AWS::KMS::Key", 1)
+    arn = {"Fn::GetAtt": [next(iter(template.find_resources("AWS::KMS::Key"))), "Arn"]}
+    for type_, properties in {
+        "AWS::Kinesis::Stream": {"StreamEncryption": {"EncryptionType": "KMS", "KeyId": arn}},
+        "AWS::DynamoDB::Table": {"SSESpecification": {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": arn}},
+        "AWS::SQS::Queue": {"KmsMasterKeyId": arn},
+        "AWS::KinesisFirehose::DeliveryStream": {
+            "DeliveryStreamEncryptionConfigurationInput": {"KeyType": "CUSTOMER_MANAGED_CMK", "KeyARN": arn},
+            "ExtendedS3DestinationConfiguration": {
+                "EncryptionConfiguration": {"KMSEncryptionConfig": {"AWSKMSKeyARN": arn}}
+            },
+        },
+    }.items():
+        template.all_resources_properties(type_, properties)
+
+
+def test_freshness_is_watched(stack: cdk.Stack) -> None:
+    """Row 109. The alarm's threshold is the group's own promise, in milliseconds."""
+    store = make(
+        stack,
+        replace(PREPARATION, freshness=timedelta(minutes=2)),
+        alarm_topic=sns.Topic(stack, "Topic", enforce_ssl=True),
+    )
+    template = Template.from_stack(stack)
+    template.has_resource_properties(
+        "AWS::CloudWatch::Alarm",
+        {
+            "Namespace": "AWS/Lambda",
+            "MetricName": "IteratorAge",
+            "Statistic": "Maximum",
+            "Threshold": 120_000,
+            "ComparisonOperator": "GreaterThanThreshold",
+        },
+    )
+    template.has_resource_properties(
+        "AWS::CloudWatch::Alarm", {"MetricName": "ApproximateNumberOfMessagesVisible", "Threshold": 1}
+    )
+    assert len(store.alarms) == 4
+    template.all_resources_properties("AWS::CloudWatch::Alarm", {"AlarmActions": [Match.any_value()]})
+
+
+def test_a_reader_of_offline_features_cannot_write_them(stack: cdk.Stack) -> None:
+    """Row 106. What a query answers is the one thing that it may store, in a bucket of its own."""
+    store = make(stack)
+    store.grant_read_offline(role(stack))
+    actions = allowed(Template.from_stack(stack))
+    assert {"s3:GetObject", "athena:StartQueryExecution", "glue:GetPartitions", "kms:Decrypt"} < set(actions)
+    assert all("Results" in resource for resource in actions["s3:PutObject"])
+    assert all("/offline/*" in resource or "Results" in resource for resource in actions["s3:GetObject"])
+    writing = re.compile(r"Delete|Create|Update|Batch(?!Get)|dynamodb|kinesis|firehose")
+    assert not [action for action in actions if writing.search(action)]
+    assert not any("_events" in resource for resource in actions["glue:GetTable"])
+
+
+def test_a_reader_of_online_features_cannot_write_them_and_sees_one_group_if_told_so(stack: cdk.Stack) -> None:
+    """Row 106."""
+    store = make(stack, PREPARATION, COURIERS)
+    store.grant_read_online(role(stack, "Every"))
+    store.grant_read_online(role(stack, "One"), group=COURIERS)
+    template = Template.from_stack(stack)
+    for who, tables in (("Every", 2), ("One", 1)):
+        actions = allowed(template, who)
+        assert set(actions) == {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query", "kms:Decrypt"}
+        assert len(actions["dynamodb:Query"]) == tables
+    assert "courierdelays" in next(iter(allowed(template, "One")["dynamodb:Query"]))
+
+
+def test_a_producer_can_put_events_and_not_read_them(stack: cdk.Stack) -> None:
+    """Row 106."""
+    store = make(stack, PREPARATION, COURIERS)
+    store.grant_put_events(role(stack, "Every"))
+    store.grant_put_events(role(stack, "One"), group=PREPARATION)
+    template = Template.from_stack(stack)
+    for who, streams in (("Every", 2), ("One", 1)):
+        actions = allowed(template, who)
+        assert set(actions) == {"kinesis:PutRecord", "kinesis:PutRecords", "kms:GenerateDataKey"}
+        assert len(actions["kinesis:PutRecords"]) == streams
+
+
+def test_the_function_can_store_events_and_nothing_else(stack: cdk.Stack) -> None:
+    make(stack)
+    template = Template.from_stack(stack)
+    function = next(id for id in template.find_resources("AWS::IAM::Role") if "EventsRole" in id)
+    writes = {action for action in allowed(template, function) if action.split(":")[0] in {"dynamodb", "s3", "sqs"}}
+    assert writes == {"dynamodb:UpdateItem", "sqs:SendMessage"}
+
+
+def test_the_job_writes_its_own_groups_features_and_no_events(stack: cdk.Stack) -> None:
+    make(stack, PREPARATION, COURIERS)
+    template = Template.from_stack(stack)
+    job = next(id for id in template.find_resources("AWS::IAM::Role") if "courierdelaysJobRole" in id)
+    actions = allowed(template, job)
+    stored = [resource for resource in actions["s3:PutObject"] if "Results" not in resource]
+    assert len(stored) == 1
+    assert "/offline/courier_delays/*" in stored[0]
+    assert not [action for action in actions if "Delete" in action and action.startswith(("s3:", "glue:"))]
+    assert not any("restaurant_preparation" in str(resources) for resources in actions.values())
+
+
+def test_a_group_without_online_features_has_no_table_and_one_without_offline_features_no_archive(
+    stack: cdk.Stack,
+) -> None:
+    offline, online = replace(PREPARATION, online=()), replace(COURIERS, offline=())
+    store = make(stack, offline, online)
+    template = Template.from_stack(stack)
+    for type_ in ("AWS::DynamoDB::Table", "AWS::KinesisFirehose::DeliveryStream", "AWS::StepFunctions::StateMachine"):
+        template.resource_count_is(type_, 1)
+    template.resource_count_is("AWS::Kinesis::Stream", 2)
+    with pytest.raises(ValueError, match="group 'restaurant_preparation' has no online features; name one that has"):
+        store.table(offline)
+
+
+def test_data_stays_by_default_and_goes_when_it_may(stack: cdk.Stack) -> None:
+    make(stack)
+    FeatureStore(
+        stack,
+        "Gone",
+        bucket=DataBucket(stack, "GoneBucket", removal_policy=cdk.RemovalPolicy.DESTROY),
+        groups=[PREPARATION],
+        removal_policy=cdk.RemovalPolicy.DESTROY,
+    )
+    template = Template.from_stack(stack)
+    stateful = {"AWS::DynamoDB::Table", "AWS::Kinesis::Stream", "AWS::SQS::Queue", "AWS::S3::Bucket"}
+    resources = {id: r for id, r in template.to_json()["Resources"].items() if r["Type"] in stateful}
+    for id, resource in resources.items():
+        assert resource["DeletionPolicy"] == ("Delete" if id.startswith("Gone") else "Retain"), id
+    tables = template.find_resources("AWS::DynamoDB::Table").items()
+    assert {id.startswith("Gone"): r["Properties"]["DeletionProtectionEnabled"] for id, r in tables} == {
+        True: False,
+        False: True,
+    }
+
+
+def test_ids_of_what_holds_data_never_change(stack: cdk.Stack) -> None:
+    """A different value here replaces the resource: a major release."""
+    make(stack)
+    template = Template.from_stack(stack).to_json()["Resources"]
+    kept = {id for id, resource in template.items() if resource.get("DeletionPolicy") == "Retain"}
+    assert {id for id in kept if id.startswith("Features")} == {
+        "FeaturesCatalogResultsAccessLogsBucket084AE364",
+        "FeaturesCatalogResultsBucket64676B85",
+        "FeaturesLog956E6D50",
+        "FeaturesrestaurantpreparationArchiveLog5A9D37FF",
+        "FeaturesrestaurantpreparationEventsDeadLetters055D2057",
+        "FeaturesrestaurantpreparationEventsStreamFBF82327",
+        "FeaturesrestaurantpreparationEventsTableA2D48344",
+    }
+
+
+def test_passes_the_compliance_pack(app: cdk.App, stack: cdk.Stack) -> None:
+    make(stack, PREPARATION, COURIERS)
+    app.synth()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mistake"),
+    [
+        ({"groups": []}, "groups must be one or more, got none"),
+        ({"groups": [PREPARATION, PREPARATION]}, "group name 'restaurant_preparation' is there twice"),
+        (
+            {"groups": [PREPARATION, replace(PREPARATION, name="restaurant_preparation_events")]},
+            "group name 'restaurant_preparation_events' is there twice",
+        ),
+        (
+            {"groups": [replace(PREPARATION, online=tuple(replace(HOURLY, name=f"f{n}") for n in range(60)))]},
+            "group 'restaurant_preparation' has more online features than its function can be told",
+        ),
+        ({"shard_count": 0}, "shard_count must be 1 or more, got 0"),
+        ({"scan_limit_gib": 0}, "scan_limit_gib must be 1 or more, got 0"),
+        ({"result_days": 0}, "result_days must be 1 or more, got 0"),
+    ],
+)
+def test_fails_before_anything_is_made(stack: cdk.Stack, arguments: dict[str, Any], mistake: str) -> None:
+    bucket = DataBucket(stack, "Bucket")
+    before = len(stack.node.find_all())
+    with pytest.raises(ValueError, match="Test/Features: ") as failure:
+        FeatureStore(stack, "Features", **{"bucket": bucket, "groups": [PREPARATION], **arguments})
+    assert mistake in str(failure.value)
+    assert len(stack.node.find_all()) == before + 1
+
+
+def test_fails_when_a_grant_names_a_group_of_another_store(stack: cdk.Stack) -> None:
+    store, somebody = make(stack), role(stack)
+    for grant in (store.grant_put_events, store.grant_read_online):
+        with pytest.raises(ValueError, match="group 'courier_delays' is not in this store; there are: 'restaurant_pr"):
+            grant(somebody, group=COURIERS)
+
+
+def test_the_functions_code_is_its_own_folder_and_nothing_else(app: cdk.App, stack: cdk.Stack) -> None:
+    make(stack)
+    assembly = Path(app.synth().directory)
+    files = {str(file.relative_to(asset)) for asset in assembly.glob("asset.*") for file in asset.rglob("*.py")}
+    assert {file for file in files if file.startswith("feature_processor/")} == {
+        f"feature_processor/{name}.py" for name in ("__init__", "events", "index", "online")
+    }
+    assert not {file for file in files if file.startswith("model_check/")}
+
+
+@pytest.fixture
+def deployed(app: cdk.App, stack: cdk.Stack, aws: Callable[[str], Any]) -> dict[str, str]:
+    """The store in an embedded AWS: the physical id of each resource, by logical id."""
+    make(stack)
+    assembly = Path(app.synth().directory)
+    assets = "cdk-hnb659fds-assets-111111111111-eu-west-1"
+    aws("s3").create_bucket(Bucket=assets, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    aws("ssm").put_parameter(Name="/cdk-bootstrap/hnb659fds/version", Value="30", Type="String")
+    for folder in assembly.glob("asset.*"):
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as file:
+            for path in folder.rglob("*"):
+                file.write(path, path.relative_to(folder))
+        aws("s3").put_object(Bucket=assets, Key=f"{folder.name.removeprefix('asset.')}.zip", Body=archive.getvalue())
+    aws("s3").upload_file(str(assembly / "Test.template.json"), assets, "template.json")
+    cloudformation = aws("cloudformation")
+    cloudformation.create_stack(
+        StackName="Test",
+        TemplateURL=f"https://s3.amazonaws.com/{assets}/template.json",
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    eventually(lambda: stack_status(cloudformation) == "CREATE_COMPLETE")
+    resources = cloudformation.describe_stack_resources(StackName="Test")["StackResources"]
+    return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
+
+
+def stack_status(cloudformation: Any) -> str:
+    status = str(cloudformation.describe_stacks(StackName="Test")["Stacks"][0]["StackStatus"])
+    assert not status.endswith(("FAILED", "ROLLBACK_COMPLETE")), status
+    return status
+
+
+def eventually(holds: Callable[[], Any]) -> Any:
+    """Wait until ``holds`` does, for a minute at most."""
+    deadline = time.monotonic() + 60
+    while not (answer := holds()):
+        assert time.monotonic() < deadline, "it did not come in a minute"
+        time.sleep(0.2)
+    return answer
+
+
+def test_events_become_online_and_offline_features_in_an_embedded_aws(
+    deployed: dict[str, str], aws: Callable[[str], Any]
+) -> None:
+    """Rows 107 to 110: stream, function, table, archive, catalog, job and query, each by the service's own API.
+
+    The emulator's Step Functions cannot wait for Athena and its Athena cannot UNLOAD: the job starts its three
+    statements without waiting, and of the first one the SELECT is then run.
+    """
+    ids = {name: next(id for key, id in deployed.items() if name in key) for name in PARTS}
+    now = datetime.now(UTC)
+    seconds = {"1": 600.0, "2": 900.0, "3": 1500.0}
+    orders = [order(id, now - timedelta(minutes=int(id)), value) for id, value in seconds.items()]
+    old = order("4", now - timedelta(hours=5), 2000.0)  # too late for an hour, in time for a week
+    sent = [*orders, orders[0], old, b"nonsense"]
+    aws("kinesis").put_records(
+        StreamName=ids["EventsStream"],
+        Records=[{"Data": data, "PartitionKey": "trattoria"} for data in sent],
+    )
+    online = OnlineFeatures(aws("dynamodb"), ids["EventsTable"], PREPARATION.to_spec())
+    eventually(lambda: online.read("trattoria", now.timestamp())["preparation_seconds_mean_1h"] == 1000.0)
+    [letter] = eventually(lambda: aws("sqs").receive_message(QueueUrl=ids["DeadLetters"]).get("Messages"))
+    assert json.loads(letter["Body"])["reason"].startswith("not JSON")
+    bucket = deployed["BucketD7FEB781"]
+    events = "events/restaurant_preparation/dt="
+    eventually(lambda: aws("s3").list_objects_v2(Bucket=bucket, Prefix=events)["KeyCount"] == 5)
+
+    statements = run_job(aws, ids["StateMachine"], ids["WorkGroup"], as_of=now + timedelta(hours=1))
+    partition = f"{now + timedelta(hours=1):%Y-%m-%d-%H}"
+    [place] = {match for text in statements for match in re.findall(r"'(s3://[^']*)'", text)}
+    assert re.fullmatch(rf"s3://{bucket}/offline/restaurant_preparation/as_of={partition}/run=[-0-9a-f]{{36}}/", place)
+    assert [text.split()[0] for text in statements] == ["UNLOAD", "ALTER", "ALTER"]
+    assert not any("<" in text.replace("< date_diff", "") for text in statements)
+
+    select = statements[0].removeprefix("UNLOAD (").partition(") TO 's3://")[0]
+    assert ask(aws, select, ids) == [["restaurant_id", WEEKLY.name], ["trattoria", "1250.0"]]
+
+
+PARTS = ("EventsStream", "EventsTable", "DeadLetters", "StateMachine", "WorkGroup", "CatalogDatabase")
+
+
+def order(id: str, ready_at: datetime, seconds: float) -> bytes:
+    body = {
+        "restaurant_id": "trattoria",
+        "order_id": id,
+        "ready_at": int(ready_at.timestamp() * 1000),
+        "preparation_seconds": seconds,
+    }
+    return json.dumps(body).encode()
+
+
+def run_job(aws: Callable[[str], Any], machine: str, work_group: str, as_of: datetime) -> list[str]:
+    """Start the job for a time; returns the statements that it gave to Athena, in their order."""
+    states, athena = aws("stepfunctions"), aws("athena")
+    definition = states.describe_state_machine(stateMachineArn=machine)["definition"]
+    waiting, not_waiting = "states:::athena:startQueryExecution.sync", "states:::aws-sdk:athena:startQueryExecution"
+    assert definition.count(waiting) == 3
+    states.update_state_machine(stateMachineArn=machine, definition=definition.replace(waiting, not_waiting))
+    started = states.start_execution(
+        stateMachineArn=machine, input=json.dumps({"as_of": as_of.strftime("%Y-%m-%dT%H:%M:%SZ")})
+    )["executionArn"]
+    eventually(lambda: states.describe_execution(executionArn=started)["status"] == "SUCCEEDED")
+    queries = [
+        athena.get_query_execution(QueryExecutionId=query)["QueryExecution"]["Query"]
+        for query in athena.list_query_executions(WorkGroup=work_group)["QueryExecutionIds"]
+    ]
+    return sorted(queries, key=lambda text: ("UNLOAD" not in text, "SET LOCATION" in text))
+
+
+def ask(aws: Callable[[str], Any], query: str, ids: dict[str, str]) -> list[list[str]]:
+    """What Athena answers, the names of the columns first."""
+    athena = aws("athena")
+    asked = athena.start_query_execution(
+        QueryString=query,
+        QueryExecutionContext={"Database": ids["CatalogDatabase"]},
+        WorkGroup=ids["WorkGroup"],
+    )["QueryExecutionId"]
+
+    def done() -> bool:
+        status = athena.get_query_execution(QueryExecutionId=asked)["QueryExecution"]["Status"]
+        assert status["State"] not in ("FAILED", "CANCELLED"), status
+        return bool(status["State"] == "SUCCEEDED")
+
+    eventually(done)
+    rows = athena.get_query_results(QueryExecutionId=asked)["ResultSet"]["Rows"]
+    return [[value["VarCharValue"] for value in row["Data"]] for row in rows]
