@@ -20,7 +20,7 @@ class Logs(Section):
     """How long the platform remembers."""
 
     retention_days: Literal[30, 60, 90, 180, 365, 731, 1827, 3653] = key(
-        "Days that CloudWatch keeps logs (network flows, clusters, pods).", default=365
+        "Days that logs are kept: network flows, clusters, pods, access to buckets.", default=365
     )
 
 
@@ -61,4 +61,13 @@ class Account(Section):
     def _replica_is_elsewhere(cls, storage: Storage, info: ValidationInfo) -> Storage:
         if storage.replica_region and storage.replica_region == info.data.get("region"):
             raise ValueError(f"replica_region: {storage.replica_region} is the platform's own region; name another")
+        return storage
+
+    @field_validator("storage")
+    @classmethod
+    def _lustre_is_in_the_network(cls, storage: Storage, info: ValidationInfo) -> Storage:
+        network, zone = info.data.get("network"), storage.lustre and storage.lustre.availability_zone
+        if network and zone and zone not in network.availability_zones:
+            zones = ", ".join(network.availability_zones)
+            raise ValueError(f"lustre.availability_zone: {zone} is not in the network; name one of {zones}")
         return storage

@@ -4,6 +4,7 @@ from constructs import Construct
 from config.schema import Account
 from stacks.network import NetworkStack
 from stacks.security import SecurityStack
+from stacks.storage import StorageReplicaStack, StorageStack
 
 
 class PlatformStage(Stage):
@@ -22,4 +23,26 @@ class PlatformStage(Stage):
             logs=settings.logs,
             log_key=self.security.keys.logs,
             removal_policy=removal_policy,
+        )
+        self.storage_replica = (
+            StorageReplicaStack(
+                self,
+                "StorageReplica",
+                region=settings.storage.replica_region,
+                settings=settings.storage,
+                logs=settings.logs,
+                removal_policy=removal_policy,
+            )
+            if settings.storage.replica_region
+            else None
+        )
+        self.storage = StorageStack(
+            self,
+            "Storage",
+            vpc=self.network.network.vpc,
+            encryption_key=self.security.keys.data,
+            settings=settings.storage,
+            logs=settings.logs,
+            removal_policy=removal_policy,
+            replica=self.storage_replica,
         )

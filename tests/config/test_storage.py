@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+
+from config.loader import ConfigError, load_account, load_accounts
+
+GOOD = """
+account = "012345678901"
+region = "eu-west-1"
+[network]
+cidr = "10.0.0.0/16"
+availability_zones = ["eu-west-1a", "eu-west-1b"]
+"""
+LAKE = 'bucket_arn = "arn:aws:s3:::lake"'
+WRITER = 'writer_role_arns = ["arn:aws:iam::222222222222:role/Ingestion"]'
+
+
+def load(folder: Path, text: str) -> None:
+    (folder / "some.toml").write_text(GOOD + text, encoding="utf-8")
+    load_account("some", folder)
+
+
+def test_collected_data_is_held_here_or_lies_elsewhere(tmp_path: Path) -> None:
+    """Row 51."""
+    load(tmp_path, f"[storage.collected_data]\n{WRITER}")
+    load(tmp_path, f"[storage.collected_data]\n{LAKE}")
+
+
+def test_a_file_system_lies_in_a_zone_of_the_network(tmp_path: Path) -> None:
+    load(tmp_path, '[storage.lustre]\navailability_zone = "eu-west-1b"')
+
+
+def test_production_has_a_copy_elsewhere_and_reads_data_of_another_platform() -> None:
+    """Rows 43, 51."""
+    storage = load_accounts()["prod"].storage
+    assert storage.replica_region == "eu-central-1"
+    assert storage.collected_data.bucket_arn is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"[storage.collected_data]\n{LAKE}\n{WRITER}", "writer_role_arns: must be empty with bucket_arn; "),
+        (
+            '[storage.collected_data]\nkey_arn = "arn:aws:kms:eu-west-1:222222222222:key/1"',
+            "key_arn: needs bucket_arn; a bucket that is held here has a key of its own",
+        ),
+        ('[storage.collected_data]\nbucket_arn = "lake"', "bucket_arn: must match ^arn:aws[-a-z]*:s3:::"),
+        ('[storage.collected_data]\nwriter_role_arns = ["arn:aws:iam::2:user/x"]', "writer_role_arns.0: must match"),
+        (
+            '[storage.lustre]\navailability_zone = "eu-west-1c"',
+            "storage: lustre.availability_zone: eu-west-1c is not in the network; name one of eu-west-1a, eu-west-1b",
+        ),
+        (
+            "[storage.lustre]\ncapacity_gib = 3000",
+            "storage.lustre.capacity_gib: must be 1200 or a multiple of 2400, got 3000; use 2400 or 4800",
+        ),
+        ("[storage.lustre]\nthroughput_mbps_per_tib = 200", "storage.lustre.throughput_mbps_per_tib: should be 125"),
+        ("[storage]\nprediction_days = 30", "storage.prediction_days: should be greater than or equal to 31, got 30"),
+        ("[storage]\nrestore_days = 0", "storage.restore_days: should be greater than or equal to 1, got 0"),
+        ('[storage]\nrepositories = ["a", "b", "a"]', "storage.repositories: names a repository twice: a, b, a"),
+        ('[storage]\nrepositories = ["team/a"]', "storage.repositories.0: must match"),
+        ('[storage]\nreplica_region = "eu-west-1"', "storage: replica_region: eu-west-1 is the platform's own region"),
+    ],
+)
+def test_a_mistake_names_key_value_and_fix(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        load(tmp_path, text)
+    (line,) = str(refusal.value).split("\n")
+    assert said in line
