@@ -1,0 +1,87 @@
+"""What objects of one wave must be before those of the next can work, as far as the objects themselves tell."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from .._readiness import Readiness
+from .objects import CRD, KubernetesObject
+from .waves import Wave
+
+_WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+_ROLLING = ("Deployment", "StatefulSet", "DaemonSet")
+
+
+def gates(objects: Sequence[KubernetesObject]) -> dict[Wave, list[Readiness]]:
+    """What to wait for at the end of each wave.
+
+    - Definitions are established: the API server serves their kinds.
+    - What answers webhooks and aggregated APIs is rolled out before the API server is told to ask it.
+    - Webhooks have the certificate authority, and aggregated APIs are available, before anything meets them.
+    """
+    servers = set(_servers(objects))
+    return {
+        Wave.DEFINITIONS: [_condition("Established", one) for one in objects if one.key.kind == CRD],
+        Wave.WORKLOADS: [
+            Readiness.rolled_out(one.key.kind, one.key.name, namespace=one.key.namespace)
+            for one in objects
+            if one.key.kind in _ROLLING and one.key in servers
+        ],
+        Wave.WEBHOOKS: [
+            *(
+                Readiness.certificate_injected(one.key.kind, one.key.name)
+                for one in objects
+                if one.key.kind in _WEBHOOKS and _lacks_certificate(one)
+            ),
+            *(_condition("Available", one) for one in objects if one.key.kind == "APIService"),
+        ],
+    }
+
+
+def guards(objects: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The API groups whose resources the webhooks among some objects look at; ``*`` is every group."""
+    return {
+        group
+        for body in objects
+        if body["kind"] in _WEBHOOKS
+        for webhook in body.get("webhooks") or ()
+        for rule in webhook.get("rules") or ()
+        for group in rule.get("apiGroups") or ()
+    }
+
+
+def _servers(objects: Sequence[KubernetesObject]) -> Iterator[Any]:
+    """Keys of the workloads behind the services that the API server will call."""
+    called = {(service.get("namespace"), service.get("name")) for one in objects for service in _called(one)}
+    for service in objects:
+        if service.key.kind == "Service" and (service.key.namespace, service.key.name) in called:
+            selector = service.spec.get("selector")
+            for one in objects:
+                if selector and one.key.namespace == service.key.namespace and selector.items() <= _labels(one).items():
+                    yield one.key
+
+
+def _called(one: KubernetesObject) -> Iterator[Mapping[str, Any]]:
+    """The services that an object makes the API server call."""
+    if one.key.kind in _WEBHOOKS:
+        for webhook in one.body.get("webhooks") or ():
+            yield webhook.get("clientConfig", {}).get("service") or {}
+    elif one.key.kind == "APIService":
+        yield one.spec.get("service") or {}
+    elif one.key.kind == CRD:
+        conversion = one.spec.get("conversion") or {}
+        yield ((conversion.get("webhook") or {}).get("clientConfig") or {}).get("service") or {}
+
+
+def _labels(one: KubernetesObject) -> Mapping[str, str]:
+    """Labels of the pods that a workload makes."""
+    template = one.spec.get("template") or {}
+    return (template.get("metadata") or {}).get("labels") or {}
+
+
+def _lacks_certificate(one: KubernetesObject) -> bool:
+    clients = [webhook.get("clientConfig") or {} for webhook in one.body.get("webhooks") or ()]
+    return any("service" in client and not client.get("caBundle") for client in clients)
+
+
+def _condition(type: str, one: KubernetesObject) -> Readiness:
+    return Readiness.condition(type, api_version=one.api_version, kind=one.key.kind, name=one.key.name)

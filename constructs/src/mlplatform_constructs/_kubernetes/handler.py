@@ -1,0 +1,62 @@
+"""The function that waits for objects and removes them, next to the one of the CDK that applies them."""
+
+from pathlib import Path
+from typing import cast
+
+from aws_cdk import Acknowledgment, Duration, IgnoreMode, Validations
+from aws_cdk import aws_eks_v2 as eks
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from .contents import ClusterContents
+
+_HANDLERS = Path(__file__).parents[1] / "handlers"
+_ID = "ObjectKeeper"
+
+
+def object_keeper(scope: Construct, cluster: eks.ICluster) -> str:
+    """ARN of a cluster's function, for the custom resources in ``scope``. Made when a cluster is first asked for it.
+
+    :raises ValueError: for a cluster without a kubectl handler of this app.
+    """
+    provider = cast(Construct | None, eks.KubectlProvider.get_kubectl_provider(scope, cluster))
+    if provider is None:
+        raise ValueError(f"{cluster.node.path}: has no kubectl handler; give it kubectl_provider_options")
+    contents = ClusterContents.of(cluster)
+    if not contents.keeper:
+        contents.keeper = _keeper(provider).function_arn
+    return contents.keeper
+
+
+def _keeper(provider: Construct) -> lambda_.Function:
+    """Runs with role, network, tools and log of the CDK's handler, so that one way into the cluster is enough."""
+    handler = provider.node.try_find_child("Handler")
+    if not isinstance(handler, lambda_.Function):
+        raise ValueError(
+            f"{provider.node.path}: an imported kubectl handler tells nothing of its tools; use eks.Cluster"
+        )
+    function = lambda_.Function(
+        provider,
+        _ID,
+        description="Waits for Kubernetes objects and removes them, by kubectl",
+        code=lambda_.Code.from_asset(
+            str(_HANDLERS),
+            exclude=["*", "!kubernetes_objects", "!kubernetes_objects/*.py"],
+            ignore_mode=IgnoreMode.GIT,
+        ),
+        handler="kubernetes_objects.index.handler",
+        runtime=handler.runtime,
+        role=handler.role,
+        timeout=Duration.minutes(15),
+        memory_size=1024,  # as for the CDK's handler: kubectl and the AWS CLI want the processor that comes with it
+        environment={"AWS_STS_REGIONAL_ENDPOINTS": "regional"},
+        log_group=cast(logs.ILogGroup | None, handler.node.try_find_child("LogGroup")),
+    )
+    tools = cast(lambda_.CfnFunction, handler.node.default_child)
+    resource = cast(lambda_.CfnFunction, function.node.default_child)
+    resource.layers, resource.vpc_config = tools.layers, tools.vpc_config
+    Validations.of(function).acknowledge(
+        Acknowledgment(id="AwsSolutions-L1", reason="the runtime of the kubectl handler, whose layers it shares")
+    )
+    return function

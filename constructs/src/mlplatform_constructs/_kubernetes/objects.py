@@ -1,0 +1,118 @@
+"""A Kubernetes object as it came out of a chart, and who it is."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from .tokens import without_numbers
+from .waves import Wave
+
+CRD = "CustomResourceDefinition"
+CLUSTER_SCOPED = frozenset(
+    [
+        "APIService",
+        "CSIDriver",
+        "CSINode",
+        "CertificateSigningRequest",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "ClusterTrustBundle",
+        "CustomResourceDefinition",
+        "DeviceClass",
+        "DeviceTaintRule",
+        "FlowSchema",
+        "IPAddress",
+        "IngressClass",
+        "MutatingAdmissionPolicy",
+        "MutatingAdmissionPolicyBinding",
+        "MutatingWebhookConfiguration",
+        "Namespace",
+        "Node",
+        "PersistentVolume",
+        "PriorityClass",
+        "PriorityLevelConfiguration",
+        "ResourceSlice",
+        "RuntimeClass",
+        "ServiceCIDR",
+        "StorageClass",
+        "StorageVersion",
+        "StorageVersionMigration",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+        "ValidatingWebhookConfiguration",
+        "VolumeAttachment",
+        "VolumeAttributesClass",
+    ]
+)
+"""Kinds of Kubernetes itself that live in no namespace; its schemas do not tell.
+
+https://kubernetes.io/docs/reference/kubernetes-api/
+"""
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Key:
+    """What makes two objects the same one: the version of their kind does not."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+    def place(self) -> str:
+        """256 bits that depend on the key alone, and spread objects evenly."""
+        identity = without_numbers(json.dumps([self.group, self.kind, self.namespace, self.name]))
+        return f"{int.from_bytes(sha256(identity.encode()).digest(), 'big'):0256b}"
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesObject:
+    """One object of a set.
+
+    - ``body``: what the chart made; shared with it, hence never changed.
+    - ``key``: without a namespace where the kind has none, whatever the chart says: the API server drops it too.
+    """
+
+    body: Mapping[str, Any]
+    key: Key
+    wave: Wave
+
+    @property
+    def api_version(self) -> str:
+        return str(self.body["apiVersion"])
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        spec = self.body.get("spec")
+        return spec if isinstance(spec, Mapping) else {}
+
+
+def group_of(api_version: str) -> str:
+    """``apps`` of ``apps/v1``, and nothing of ``v1``."""
+    return api_version.rpartition("/")[0]
+
+
+def unusable(body: Any) -> str | None:
+    """Why something is no object that can be delivered, or None if it can."""
+    if not isinstance(body, Mapping):
+        return f"an object must be a mapping, got {body!r:.60}"
+    for field in ("apiVersion", "kind"):
+        if not isinstance(body.get(field), str) or not body[field]:
+            return f"{field}: required text, got {body.get(field)!r:.60} in {dict(body)!r:.120}"
+    kind, metadata = body["kind"], body.get("metadata")
+    if kind.endswith("List") and "items" in body:
+        return f"{kind}: hand over its items instead"
+    if not isinstance(metadata, Mapping):
+        return f"{kind}: metadata: required, got {metadata!r:.60}"
+    if "generateName" in metadata:
+        return (
+            f"{kind} {metadata['generateName']}: metadata.generateName: nobody could update or remove it; give a name"
+        )
+    if not isinstance(metadata.get("name"), str) or not metadata["name"]:
+        return f"{kind}: metadata.name: required text, got {metadata.get('name')!r:.60}"
+    return None

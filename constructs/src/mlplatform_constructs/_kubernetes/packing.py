@@ -1,0 +1,112 @@
+"""Packs objects into as few requests as the limits of AWS allow, and always the same way."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from .objects import KubernetesObject
+from .tokens import MAX_TOKEN_BYTES, tokens_in
+from .waves import WAVE_ANNOTATION
+
+REQUEST_BYTES = 262_144
+"""Largest event of an asynchronous invocation that every region and partition takes; CloudFormation sends one.
+
+https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+"""
+ENVELOPE_BYTES = 8_192
+"""Room for what CloudFormation adds to the event: a signed URL, ARNs, identifiers."""
+PACK_BYTES = (REQUEST_BYTES - ENVELOPE_BYTES) // 2
+"""Largest manifest, because the event of an update holds the new and the old one.
+
+Half of what the annotation of ``kubectl apply`` may hold, so whatever fits here fits there too.
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/crpg-ref-requesttypes-update.html
+"""
+REPLY_BYTES = 1_700
+"""Room for kubectl's line on each object in a response of 4,096 bytes, so that an error is not lost behind them.
+
+The rest is for CloudFormation's identifiers, the stack trace of the CDK's provider framework, and one error.
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/crpg-ref-responses.html
+"""
+TEMPLATE_BYTES = 1_000_000
+"""https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"""
+OTHER_TEMPLATE_BYTES = 100_000
+"""Room for everything in a template that is no manifest."""
+
+_LINE_EXTRA = len("./ configured") + len(r"\\n")  # the line break is escaped twice
+
+
+@dataclass(eq=False)
+class Parcel:
+    """One object as it will travel.
+
+    - ``text``: its JSON.
+    - ``bytes``: of the JSON inside a JSON string, which is how both template and request hold it.
+    """
+
+    object: KubernetesObject
+    text: str
+
+    @classmethod
+    def of(cls, one: KubernetesObject, labels: dict[str, str]) -> "Parcel":
+        """An object with further labels and without the annotation that is for us."""
+        metadata: dict[str, Any] = {**one.body["metadata"]}
+        metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
+        annotations = metadata.get("annotations") or {}
+        if WAVE_ANNOTATION in annotations:
+            metadata["annotations"] = {name: text for name, text in annotations.items() if name != WAVE_ANNOTATION}
+        body = {**one.body, "metadata": metadata}
+        return cls(one, json.dumps(body, separators=(",", ":"), ensure_ascii=False))
+
+    @cached_property
+    def bytes(self) -> int:
+        return len(json.dumps(self.text)) + self.tokens * MAX_TOKEN_BYTES
+
+    @cached_property
+    def tokens(self) -> int:
+        return tokens_in(self.text)
+
+    @cached_property
+    def place(self) -> str:
+        return self.object.key.place()
+
+    @property
+    def reply_bytes(self) -> int:
+        """What kubectl says when it has applied the object."""
+        key = self.object.key
+        return len(key.kind) + len(key.group) + len(key.name) + _LINE_EXTRA
+
+
+def pack(parcels: Sequence[Parcel], prefix: str = "") -> dict[str, Sequence[Parcel]]:
+    """Objects that fit together stay together; others are halved by the next bit of their place until they fit.
+
+    One more object therefore changes the pack that it comes into, or splits that one in two, and no other.
+
+    :return: packs by the bits that their objects' places have in common, each in the order that was given.
+    """
+    if not parcels:
+        return {}
+    if len(parcels) == 1 or _fits(parcels):
+        return {prefix: parcels}
+    bit = len(prefix)
+    zeros = [parcel for parcel in parcels if parcel.place[bit] == "0"]
+    ones = [parcel for parcel in parcels if parcel.place[bit] == "1"]
+    return pack(zeros, prefix + "0") | pack(ones, prefix + "1")
+
+
+def too_large(parcels: Sequence[Parcel]) -> list[str]:
+    """What is wrong with objects that no request can hold."""
+    return [
+        f"{parcel.object.key}: has {parcel.bytes:,} bytes and a request holds {PACK_BYTES:,}; "
+        "leave out descriptions, split it, or deliver it by its Helm chart"
+        for parcel in parcels
+        if parcel.bytes > PACK_BYTES
+    ]
+
+
+def _fits(parcels: Sequence[Parcel]) -> bool:
+    return (
+        sum(parcel.bytes for parcel in parcels) <= PACK_BYTES
+        and sum(parcel.reply_bytes for parcel in parcels) <= REPLY_BYTES
+    )

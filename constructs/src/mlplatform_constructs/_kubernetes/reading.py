@@ -1,0 +1,138 @@
+"""Turns what a chart made into objects with an identity and a wave, and says all that is wrong with them at once."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from .contents import SYSTEM_NAMESPACES, ClusterContents
+from .definitions import Definition
+from .gates import guards
+from .kinds import GroupKind, Kind, kind_of
+from .names import name_problem
+from .objects import CRD, Key, KubernetesObject, group_of, unusable
+from .tokens import is_token
+from .validation import problems
+from .waves import WAVE_ANNOTATION, Wave, wave_named, wave_of_builtin
+
+Body = Mapping[str, Any]
+
+
+@dataclass(eq=False)
+class ObjectSet:
+    """Objects that are delivered together.
+
+    - ``namespaces``, ``definitions``: what they bring to the cluster.
+    - ``used_namespaces``, ``used_kinds``: what of others they need there.
+    """
+
+    objects: list[KubernetesObject] = field(default_factory=list)
+    namespaces: set[str] = field(default_factory=set)
+    definitions: dict[GroupKind, Definition] = field(default_factory=dict)
+    used_namespaces: set[str] = field(default_factory=set)
+    used_kinds: set[GroupKind] = field(default_factory=set)
+
+
+def read(bodies: Sequence[Any], contents: ClusterContents) -> tuple[ObjectSet, list[str]]:
+    """Read objects in their order; nothing is added to ``contents``.
+
+    :return: the objects, and all that is wrong with them.
+    """
+    found = [problem for body in bodies if (problem := unusable(body))]
+    usable: list[Body] = [body for body in bodies if not unusable(body)]
+    reader = _Reader(contents, usable)
+    for body in usable:
+        found += reader.add(body)
+    return reader.set, found
+
+
+class _Reader:
+    """Reads the objects of one set. What defines a kind or makes a namespace may come after what uses it."""
+
+    def __init__(self, contents: ClusterContents, bodies: Sequence[Body]) -> None:
+        self.set = ObjectSet(
+            namespaces={str(body["metadata"]["name"]) for body in bodies if body["kind"] == "Namespace"},
+            definitions={(one.group, one.kind): one for one in _definitions(bodies)},
+        )
+        self._contents = contents
+        self._guarded_groups = guards(bodies)
+        self._seen: set[Key] = set()
+        self._kind = cache(lambda api_version, kind: kind_of(api_version, kind, self.set.definitions, contents))
+
+    def add(self, body: Body) -> list[str]:
+        """Add an object to the set, unless its kind is unknown.
+
+        :return: what is wrong with it.
+        """
+        group, name = group_of(body["apiVersion"]), body["kind"]
+        namespace = str(body["metadata"].get("namespace") or "")
+        try:
+            kind: Kind = self._kind(body["apiVersion"], name)
+        except ValueError as error:
+            return [f"{Key(group, name, namespace, body['metadata']['name'])}: {error}"]
+        key = Key(group, name, "" if kind.namespaced is False else namespace, body["metadata"]["name"])
+        found = [*problems(body, kind.schema), *self._identity_problems(key, kind), *_mismatches(body, group)]
+        self.set.objects.append(KubernetesObject(body, key, self._wave(body, kind)))
+        self._seen.add(key)
+        if key.namespace and key.namespace not in self.set.namespaces:
+            self.set.used_namespaces.add(key.namespace)
+        if kind.definition and kind.definition not in self.set.definitions:
+            self.set.used_kinds.add(kind.definition)
+        return [f"{key}: {problem}" for problem in found]
+
+    def _identity_problems(self, key: Key, kind: Kind) -> Iterator[str]:
+        if problem := name_problem(key.group, key.kind, key.name):
+            yield f"metadata.name: {problem}"
+        if key in self._seen:
+            yield "is there twice; keep one"
+        elif key in self._contents.owners:
+            yield f"{self._contents.owners[key]} delivers it already; keep one"
+        if kind.namespaced and not key.namespace:
+            yield "metadata.namespace: required; write 'default' if that is meant"
+        known = key.namespace in self.set.namespaces or key.namespace in self._contents.namespaces
+        if key.namespace and not known and key.namespace not in SYSTEM_NAMESPACES and not is_token(key.namespace):
+            yield (
+                f"metadata.namespace: nothing before it creates {key.namespace!r}; add the Namespace to this set or an "
+                "earlier one, or say in a ProvidedObjects who brings it"
+            )
+
+    def _wave(self, body: Body, kind: Kind) -> Wave:
+        if named := (body["metadata"].get("annotations") or {}).get(WAVE_ANNOTATION):
+            return wave_named(named) or Wave.CONFIGURATION
+        if kind.definition is None:
+            return wave_of_builtin(body["kind"])
+        guarded = kind.definition in self.set.definitions or self._guarded_groups & {kind.definition[0], "*"}
+        return Wave.GUARDED if guarded else Wave.CONFIGURATION
+
+
+def _definitions(bodies: Sequence[Body]) -> Iterator[Definition]:
+    for body in bodies:
+        if body["kind"] == CRD:
+            try:
+                yield Definition.read(body)
+            except (AttributeError, TypeError, ValueError):
+                continue  # not even the shape of a definition: its own schema says where
+
+
+def _mismatches(body: Body, group: str) -> Iterator[str]:
+    """What Kubernetes refuses although each field by itself is right."""
+    metadata = body["metadata"]
+    wave = (metadata.get("annotations") or {}).get(WAVE_ANNOTATION)
+    if wave is not None and wave_named(str(wave)) is None:
+        waves = ", ".join(wave.name.lower() for wave in Wave)
+        yield f'metadata.annotations["{WAVE_ANNOTATION}"]: {wave!r} is no wave; use one of {waves}'
+    spec = body.get("spec")
+    if not isinstance(spec, Mapping):
+        return
+    if body["kind"] == CRD and isinstance(spec.get("names"), Mapping):
+        wanted = f"{spec['names'].get('plural')}.{spec.get('group')}"
+        if metadata["name"] != wanted:
+            yield f"metadata.name: must be {wanted!r}, as it defines that"
+    if group == "apps":
+        selector, template = spec.get("selector"), spec.get("template")
+        if isinstance(selector, Mapping) and isinstance(template, Mapping):
+            labels = (template.get("metadata") or {}).get("labels") or {}
+            wanted_labels = selector.get("matchLabels") or {}
+            missing = {name: value for name, value in wanted_labels.items() if labels.get(name) != value}
+            if missing:
+                yield f"spec.selector.matchLabels: {missing} must be among spec.template.metadata.labels"

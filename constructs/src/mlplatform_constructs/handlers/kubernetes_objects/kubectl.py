@@ -1,0 +1,108 @@
+"""kubectl, told about objects by their API version, kind, namespace and name."""
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable
+from typing import Any
+
+Object = dict[str, Any]
+Done = subprocess.CompletedProcess[str]
+
+
+class Failure(Exception):
+    """Says what whoever reads the stack's events can act on."""
+
+
+class ClusterGone(Failure):
+    """With the cluster, all that was in it is gone."""
+
+
+class Kubectl:
+    """Access to one cluster until ``end``, on the monotonic clock."""
+
+    def __init__(self, cluster_name: str, end: float) -> None:
+        self.end = end
+        folder = tempfile.mkdtemp()
+        self._environment = {**os.environ, "PATH": f"/opt/kubectl:/opt/awscli:{os.environ['PATH']}"}
+        self._options = ["--kubeconfig", f"{folder}/kubeconfig", "--cache-dir", f"{folder}/cache"]
+        config = ["--name", cluster_name, "--kubeconfig", f"{folder}/kubeconfig"]
+        done = self._run(["aws", "eks", "update-kubeconfig", *config])
+        if "ResourceNotFoundException" in done.stderr:
+            raise ClusterGone(f"there is no cluster {cluster_name}")
+        if done.returncode:
+            raise Failure(f"cluster {cluster_name}: {done.stderr.strip()}")
+
+    @property
+    def seconds_left(self) -> int:
+        """Before ``end``; at least one."""
+        return max(1, int(self.end - time.monotonic()))
+
+    def apply(self, *objects: Object) -> None:
+        """Create objects, or make them as given."""
+        self._on(objects, "apply", "--server-side", "--force-conflicts")
+
+    def get(self, *objects: Object) -> list[Object]:
+        """Those of the objects that exist."""
+        text = self._on(objects, "get", "--ignore-not-found", "--output=json") if objects else ""
+        found: Any = json.loads(text) if text.strip() else {"kind": "List", "items": []}
+        items: list[Object] = found["items"] if found["kind"] == "List" else [found]
+        return items
+
+    def delete(self, *objects: Object) -> None:
+        """Delete objects, and wait until they are gone.
+
+        :raises Failure: where some are not gone in time.
+        """
+        self._on(objects, "delete", "--ignore-not-found", f"--timeout={self.seconds_left}s")
+
+    def served(self) -> tuple[dict[tuple[str, str], str], str]:
+        """The API version of each group and kind that the cluster knows, and why the answer may not be complete."""
+        done = self._kubectl("api-resources", "--no-headers")
+        rows = [line.split()[-3:] for line in done.stdout.splitlines()]
+        known = {(api_version.rpartition("/")[0], kind): api_version for api_version, _, kind in rows}
+        return known, done.stderr.strip() if done.returncode else ""
+
+    def _on(self, objects: Iterable[Object], *arguments: str) -> str:
+        items = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
+        done = self._kubectl(*arguments, "--filename=-", stdin=items)
+        if done.returncode:
+            raise Failure(f"kubectl {arguments[0]}: {(done.stderr or done.stdout).strip()}")
+        return done.stdout
+
+    def _kubectl(self, *arguments: str, stdin: str = "") -> Done:
+        return self._run(["kubectl", arguments[0], *self._options, *arguments[1:]], stdin)
+
+    def _run(self, command: list[str], stdin: str = "") -> Done:
+        try:
+            return subprocess.run(
+                command,
+                input=stdin,
+                capture_output=True,
+                text=True,
+                env=self._environment,
+                timeout=self.seconds_left + 10,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise Failure(f"{command[0]} {command[1]}: no answer from the cluster in time") from None
+
+
+def stub(api_version: str, kind: str, namespace: str, name: str) -> Object:
+    """As much of an object as tells which one it is."""
+    metadata = {"name": name, "namespace": namespace} if namespace else {"name": name}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
+
+
+def stub_of(found: Object) -> Object:
+    """The same of an object that exists."""
+    metadata = found["metadata"]
+    return stub(found["apiVersion"], found["kind"], metadata.get("namespace", ""), metadata["name"])
+
+
+def named(found: Object) -> str:
+    """An object as people call it: ``Deployment team-a/notebook``."""
+    metadata = found["metadata"]
+    return f"{found['kind']} {'/'.join(filter(None, [metadata.get('namespace'), metadata['name']]))}"
