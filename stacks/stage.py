@@ -2,6 +2,7 @@ from aws_cdk import Environment, RemovalPolicy, Stage
 from constructs import Construct
 
 from config.schema import Account
+from stacks.data import DataStack
 from stacks.network import NetworkStack
 from stacks.security import SecurityStack
 from stacks.storage import StorageReplicaStack, StorageStack
@@ -45,4 +46,13 @@ class PlatformStage(Stage):
             logs=settings.logs,
             removal_policy=removal_policy,
             replica=self.storage_replica,
+        )
+        self.data = DataStack(
+            self,
+            "Data",
+            features=self.storage.features,
+            access_logs=self.storage.access_logs,
+            log_key=self.security.keys.logs,
+            logs=settings.logs,
+            removal_policy=removal_policy,
         )

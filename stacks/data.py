@@ -1,0 +1,59 @@
+from collections.abc import Sequence
+
+from aws_cdk import CfnOutput, RemovalPolicy, Stack
+from aws_cdk import aws_kms as kms
+from constructs import Construct
+
+from config.schema import Logs
+from mlplatform_constructs import AccessLogBucket, DataBucket, FeatureGroup, FeatureStore
+from stacks.feature_groups import FEATURE_GROUPS
+from stacks.log_retention import log_retention
+
+
+class DataStack(Stack):
+    """What teams share of data: features.
+
+    :param features: bucket of the features and of the events behind them.
+    :param access_logs: where S3 records who touched which object.
+    :param log_key: encrypts logs.
+    :param groups: the feature groups. Default: those of ``stacks.feature_groups``.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        features: DataBucket,
+        access_logs: AccessLogBucket,
+        log_key: kms.IKey,
+        logs: Logs,
+        removal_policy: RemovalPolicy,
+        groups: Sequence[FeatureGroup] = FEATURE_GROUPS,
+    ) -> None:
+        super().__init__(scope, id)
+        self.features = FeatureStore(
+            self,
+            "Features",
+            bucket=features,
+            groups=groups,
+            access_logs=access_logs,
+            log_encryption_key=log_key,
+            log_retention=log_retention(logs),
+            removal_policy=removal_policy,
+        )
+        self._feature_outputs()
+
+    def _feature_outputs(self) -> None:
+        """What producers of events and readers of features have to name."""
+        values = {
+            "FeatureDatabaseName": self.features.database_name,
+            "FeatureWorkGroupName": self.features.work_group_name,
+        }
+        for group in self.features.groups:
+            label = "".join(word.capitalize() for word in group.name.split("_"))
+            values[f"{label}StreamName"] = self.features.stream(group).stream_name
+            if group.online:
+                values[f"{label}TableName"] = self.features.table(group).table_name
+        for id, value in values.items():
+            CfnOutput(self, id, value=value)
