@@ -134,10 +134,10 @@ def _list_files(folder: Path) -> tuple[list[str], list[str]]:
             mistakes.append(f"{path}: is a symbolic link; put the file itself there")
         elif not found.is_file() or path in (METADATA, DOCUMENT) or "__pycache__" in found.parts:
             continue
-        elif not _PATH.fullmatch(path):
-            mistakes.append(f"{path}: names may have letters, digits and _ . - only; rename it")
         elif path.partition("/")[0] not in FOLDERS:
             mistakes.append(f"{path}: not part of a package; move it into {', '.join(FOLDERS)} or remove it")
+        elif not _PATH.fullmatch(path):
+            mistakes.append(f"{path}: names may have letters, digits and _ . - only; rename it")
         else:
             paths.append(path)
     wanted = {f"{name}/": f"{name}/: required and empty; add its files" for name in FOLDERS}

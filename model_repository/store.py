@@ -37,7 +37,7 @@ class ObjectStore:
         self.bucket = bucket
         self.part_bytes = part_bytes
         with self._explained(""):
-            self._client = client or boto3.client("s3")
+            self._client = client or boto3.Session().client("s3")
 
     def uri(self, key: str = "") -> str:
         return f"s3://{self.bucket}/{key}"

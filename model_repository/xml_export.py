@@ -12,6 +12,7 @@ from typing import Any
 from model_repository.errors import RepositoryError
 from model_repository.schema import Document
 
+_HEAD = '<?xml version="1.0" encoding="UTF-8"?>'
 _NAME = re.compile(r"(?!(?i:xml)|entry\Z|item\Z)[A-Za-z_][A-Za-z0-9_.-]*")
 _SAFE = re.compile("[\t\n -~\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
 
@@ -21,7 +22,7 @@ def to_xml(document: Document) -> str:
     root = ElementTree.Element("modelVersion", type="object")
     _fill(root, document)
     ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    return f"{_HEAD}\n{ElementTree.tostring(root, encoding='unicode')}\n"
 
 
 def from_xml(text: str) -> Document:
