@@ -1,3 +1,5 @@
+from typing import Any
+
 from aws_cdk import CfnOutput, Fn, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -33,38 +35,43 @@ class Replication(Construct):
         super().__init__(scope, id)
         here, there = Stack.of(source), Stack.of(replica)
         here.add_stack_dependency(there)
-        replica_arn = _output(replica, "Arn", replica.bucket_arn)
-        replica_key_arn = _output(replica, "KeyArn", replica_key.key_arn)
+        arn, key_arn = source.bucket_arn, source_key.key_arn
+        replica_arn = _output(replica, there, "Arn", replica.bucket_arn)
+        replica_key_arn = _output(replica, there, "KeyArn", replica_key.key_arn)
 
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("s3.amazonaws.com"))
-        for actions, resource, conditions in (
-            (["s3:GetReplicationConfiguration", "s3:ListBucket"], source.bucket_arn, None),
-            (_READ_VERSIONS, source.arn_for_objects("*"), None),
-            (_WRITE_REPLICAS, f"{replica_arn}/*", None),
-            (["kms:Decrypt"], source_key.key_arn, _through_s3(here, source.bucket_arn)),
-            (["kms:Encrypt", "kms:GenerateDataKey"], replica_key_arn, _through_s3(there, replica_arn)),
-        ):
-            role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource], conditions=conditions))
-        acknowledge_objects(role, here.resolve(source.bucket_arn), "*")
-        acknowledge_objects(role, here.resolve(replica_arn), "*")
+        statements = [
+            _allow(["s3:GetReplicationConfiguration", "s3:ListBucket"], arn),
+            _allow(_READ_VERSIONS, f"{arn}/*"),
+            _allow(_WRITE_REPLICAS, f"{replica_arn}/*"),
+            _allow(["kms:Decrypt"], key_arn, _through_s3(here.region, arn)),
+            _allow(["kms:Encrypt", "kms:GenerateDataKey"], replica_key_arn, _through_s3(there.region, replica_arn)),
+        ]
+        iam.Policy(self, "Policy", document=iam.PolicyDocument.from_json({"Statement": statements}), roles=[role])
+        acknowledge_objects(self, here.resolve(arn), "*")
+        acknowledge_objects(self, here.resolve(replica_arn), "*")
 
         bucket = source.node.default_child
         assert isinstance(bucket, s3.CfnBucket)
         bucket.replication_configuration = _configuration(role.role_arn, replica_arn, replica_key_arn)
 
 
-def _output(replica: s3.Bucket, id: str, value: str) -> str:
+def _output(replica: s3.Bucket, stack: Stack, id: str, value: str) -> str:
     """A weak reference to a value of the replica's stack."""
-    stack = Stack.of(replica)
     output = replica.node.try_find_child(id) or CfnOutput(replica, id, value=value)
     assert isinstance(output, CfnOutput)
     return Fn.get_stack_output(stack.stack_name, stack.get_logical_id(output), stack.region)
 
 
-def _through_s3(stack: Stack, bucket_arn: str) -> dict[str, object]:
+def _allow(actions: list[str], resource: str, condition: dict[str, Any] | None = None) -> dict[str, Any]:
+    statement: dict[str, Any] = {"Effect": "Allow", "Action": actions, "Resource": resource}
+    return {**statement, "Condition": condition} if condition else statement
+
+
+def _through_s3(region: str, bucket_arn: str) -> dict[str, Any]:
     """Through S3 only and for one bucket: the context is its ARN, or the object's where it has no bucket key."""
     return {
-        "StringEquals": {"kms:ViaService": f"s3.{stack.region}.amazonaws.com"},
+        "StringEquals": {"kms:ViaService": f"s3.{region}.amazonaws.com"},
         "StringLike": {"kms:EncryptionContext:aws:s3:arn": [bucket_arn, f"{bucket_arn}/*"]},
     }
 
