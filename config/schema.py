@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
+from config.audit import Audit
 from config.network import Bastion, Network
 from config.section import Section, key
 from config.storage import Storage
@@ -39,6 +40,7 @@ class Account(Section):
     bastion: Bastion = key("Administration hosts.", default=Bastion())
     storage: Storage = key("Storage of the platform.", default=Storage())
     logs: Logs = key("Logs of the platform.", default=Logs())
+    audit: Audit = key("Audit trail of the account.", default=Audit())
 
     @field_validator("removal_policy")
     @classmethod

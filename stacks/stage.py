@@ -2,6 +2,7 @@ from aws_cdk import Environment, RemovalPolicy, Stage
 from constructs import Construct
 
 from config.schema import Account
+from stacks.audit import AuditStack
 from stacks.data import DataStack
 from stacks.network import NetworkStack
 from stacks.security import SecurityStack
@@ -54,5 +55,15 @@ class PlatformStage(Stage):
             access_logs=self.storage.access_logs,
             log_key=self.security.keys.logs,
             logs=settings.logs,
+            removal_policy=removal_policy,
+        )
+        self.audit = AuditStack(
+            self,
+            "Audit",
+            settings=settings.audit,
+            logs=settings.logs,
+            log_key=self.security.keys.logs,
+            recorded_buckets=[self.storage.features.bucket, self.storage.models.bucket],
+            emergency_roles={},
             removal_policy=removal_policy,
         )

@@ -1,0 +1,49 @@
+from collections.abc import Mapping, Sequence
+
+from aws_cdk import CfnOutput, RemovalPolicy, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from constructs import Construct
+
+from config.audit import Audit
+from config.schema import Logs
+from mlplatform_constructs import AuditTrail
+from stacks.log_retention import log_retention
+
+
+class AuditStack(Stack):
+    """Who did what in the account. Last of all stacks, because it watches what the others made.
+
+    :param recorded_buckets: buckets whose objects' reads and writes are recorded.
+    :param emergency_roles: roles whose use raises an alarm, by the name of what they open.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        settings: Audit,
+        logs: Logs,
+        log_key: kms.IKey,
+        recorded_buckets: Sequence[s3.IBucket],
+        emergency_roles: Mapping[str, iam.IRole],
+        removal_policy: RemovalPolicy,
+    ) -> None:
+        super().__init__(scope, id)
+        self.trail = AuditTrail(
+            self,
+            "Trail",
+            encryption_key=log_key,
+            recorded_buckets=recorded_buckets,
+            log_days=log_retention(logs),
+            file_days=settings.file_days,
+            removal_policy=removal_policy,
+        )
+        for name, role in emergency_roles.items():
+            self.trail.alarm_on_use_of(f"{name}EmergencyRoleUsed", role)
+        if settings.alarm_email:
+            self.trail.topic.add_subscription(subscriptions.EmailSubscription(settings.alarm_email))
+        CfnOutput(self, "AlarmTopic", value=self.trail.topic.topic_arn, description="Subscribe to be told of alarms")

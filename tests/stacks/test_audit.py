@@ -1,0 +1,45 @@
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from aws_cdk.assertions import Match, Template
+
+from config.audit import Audit
+from config.schema import Logs
+from mlplatform_constructs import EncryptionKeys
+from stacks.audit import AuditStack
+
+
+@pytest.fixture
+def template() -> Template:
+    app = cdk.Stage(cdk.App(), "dev", env=cdk.Environment(account="111111111111", region="eu-west-1"))
+    stack = cdk.Stack(app, "Others")
+    role = iam.Role(stack, "Emergency", assumed_by=iam.AccountRootPrincipal())
+    audit = AuditStack(
+        app,
+        "Audit",
+        settings=Audit(alarm_email="security@example.com", file_days=400),
+        logs=Logs(retention_days=90),
+        log_key=EncryptionKeys(stack, "Keys").logs,
+        recorded_buckets=[s3.Bucket.from_bucket_name(stack, "Models", "models")],
+        emergency_roles={"Training": role},
+        removal_policy=cdk.RemovalPolicy.RETAIN,
+    )
+    return Template.from_stack(audit)
+
+
+def test_log_and_files_are_kept_as_the_account_file_says(template: Template) -> None:
+    """Row 71."""
+    template.has_resource_properties("AWS::Logs::LogGroup", {"RetentionInDays": 90})
+    rule = Match.object_like({"ExpirationInDays": 400})
+    template.has_resource_properties("AWS::S3::Bucket", {"LifecycleConfiguration": {"Rules": Match.array_with([rule])}})
+
+
+def test_the_use_of_each_emergency_role_raises_an_alarm(template: Template) -> None:
+    template.has_resource_properties("AWS::CloudWatch::Alarm", {"MetricName": "dev-Audit-TrainingEmergencyRoleUsed"})
+
+
+def test_alarms_reach_the_address_of_the_account_file(template: Template) -> None:
+    template.has_resource_properties(
+        "AWS::SNS::Subscription", {"Protocol": "email", "Endpoint": "security@example.com"}
+    )
