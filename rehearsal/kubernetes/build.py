@@ -1,6 +1,6 @@
 """Builds kube-apiserver, kube-controller-manager and etcd from their published Go modules, once, into a cache.
 
-``python -m rehearsal.kubernetes.build 1.35`` builds, ``python -m rehearsal.kubernetes.build lock 1.35.4`` renews a lock.
+``python -m rehearsal.kubernetes.build 1.35`` builds; ``python -m rehearsal.kubernetes.build lock 1.35.4`` locks.
 """
 
 import json

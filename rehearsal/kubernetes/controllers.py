@@ -1,12 +1,14 @@
 """The rehearsal's own controllers: one thread a cluster that asks, decides and writes every half second."""
 
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rehearsal.kubernetes.client import MERGE_PATCH, ApiClient, ApiFailure
 from rehearsal.kubernetes.reports import REPORTS, missing_status
 
 INTERVAL_SECONDS = 0.5
+_GRACE = timedelta(seconds=2)  # clients that delete a namespace with its objects still find these
 _NAMESPACES = "/api/v1/namespaces"
 
 Object = dict[str, Any]
@@ -61,8 +63,9 @@ class Controllers:
     def _keep(self, namespace: Object) -> None:
         name = namespace["metadata"]["name"]
         accounts = f"{_NAMESPACES}/{name}/serviceaccounts"
-        if "deletionTimestamp" in namespace["metadata"]:
-            self._empty(namespace)
+        if deleted := namespace["metadata"].get("deletionTimestamp"):
+            if datetime.now(UTC) - datetime.fromisoformat(deleted) > _GRACE:
+                self._empty(namespace)
         elif not self._client.items(f"{accounts}?fieldSelector=metadata.name=default"):
             self._ask("POST", accounts, {"metadata": {"name": "default"}})
 

@@ -95,7 +95,8 @@ class KubeApiServer:
         if not binaries:
             there = ", ".join(sorted(self._binaries))
             raise KubernetesError(
-                f"cluster {key}: Kubernetes {version} is not here, only {there}; run make kube-apiserver KUBERNETES={version}"
+                f"cluster {key}: Kubernetes {version} is not here, only {there}; "
+                f"run make kube-apiserver KUBERNETES={version}"
             )
         with self._lock:
             if not self._webhook or not self._folder:
@@ -208,6 +209,7 @@ class _Cluster:
             f"--tls-private-key-file={folder}/serving.key",
             f"--client-ca-file={folder}/ca.pem",
             "--anonymous-auth=false",
+            "--allow-privileged",  # as EKS; privileged pods are the business of pod security
             f"--authentication-token-webhook-config-file={folder}/token-review.json",
             "--authentication-token-webhook-version=v1",
             "--authentication-token-webhook-cache-ttl=5s",  # a changed access entry counts at once

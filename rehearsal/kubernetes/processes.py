@@ -38,7 +38,7 @@ class Server:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={},  # no credentials and no proxies of the user
-                start_new_session=True,  # an interrupt from the keyboard is for this process, which then stops its children
+                start_new_session=True,  # an interrupt from the keyboard is for this process alone
             )
 
     def check(self) -> None:
