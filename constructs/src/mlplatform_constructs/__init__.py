@@ -3,6 +3,7 @@
 from ._access_log_bucket import AccessLogBucket
 from ._audit_trail import AuditTrail
 from ._bastion import Bastion
+from ._cluster import KubernetesCluster
 from ._collected_data import CollectedData, CollectedDataSource
 from ._data_bucket import DataBucket
 from ._encryption_keys import EncryptionKeys
@@ -10,9 +11,17 @@ from ._feature_group import Feature, FeatureGroup
 from ._feature_store import FeatureStore
 from ._hosted_zones import HostedZones
 from ._image_registry import ImageRegistry
+from ._kubernetes_release import KubernetesRelease
 from ._lustre_file_system import LustreFileSystem
+from ._manifests import Manifests
+from ._model_repository import ModelRepository
 from ._network import NatGateways, Network
+from ._node_group import NodeGroupSpec
+from ._provided_objects import ProvidedObjects
+from ._readiness import Readiness
 from ._shared_file_system import SharedFileSystem
+from ._vpc_cni import VpcCni
+from ._workload_identity import WorkloadIdentity, WorkloadRole
 
 __all__ = [
     "AccessLogBucket",
@@ -27,8 +36,18 @@ __all__ = [
     "FeatureStore",
     "HostedZones",
     "ImageRegistry",
+    "KubernetesCluster",
+    "KubernetesRelease",
     "LustreFileSystem",
+    "Manifests",
+    "ModelRepository",
     "NatGateways",
     "Network",
+    "NodeGroupSpec",
+    "ProvidedObjects",
+    "Readiness",
     "SharedFileSystem",
+    "VpcCni",
+    "WorkloadIdentity",
+    "WorkloadRole",
 ]

@@ -1,0 +1,138 @@
+"""What a node group becomes in EKS."""
+
+from collections.abc import Mapping, Sequence
+
+from aws_cdk import CfnTag, Fn
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_eks_v2 as eks
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from ._node_group import NodeGroupSpec
+
+_BOUNDARY = "node-config"
+
+
+def create_node_groups(
+    scope: Construct,
+    spec: NodeGroupSpec,
+    *,
+    cluster: eks.Cluster,
+    minor: str,
+    service_cidr: str,
+    node_role: iam.IRole,
+    subnets: Mapping[str, Sequence[str]],
+) -> list[eks.CfnNodegroup]:
+    """One managed node group for each entry of ``subnets``, all from one launch template.
+
+    Each starts with its minimum. After that the autoscaler decides, but CloudFormation sets the number back to the
+    minimum whenever ``min_per_zone`` or ``max_per_zone`` changes: change them while the group is idle.
+
+    :param subnets: construct id of the group to the subnets that its nodes run in.
+    """
+    template = _launch_template(scope, spec, cluster, service_cidr)
+    own_image = spec.image_id is not None
+    return [
+        eks.CfnNodegroup(
+            scope,
+            id,
+            cluster_name=cluster.cluster_name,
+            node_role=node_role.role_arn,
+            subnets=list(subnet_ids),
+            ami_type=spec.image,
+            version=None if own_image else minor,
+            capacity_type=spec.capacity.upper(),
+            instance_types=list(spec.instance_types),
+            scaling_config=eks.CfnNodegroup.ScalingConfigProperty(
+                min_size=spec.min_per_zone, desired_size=spec.min_per_zone, max_size=spec.max_per_zone
+            ),
+            labels=spec.labels,
+            taints=[
+                eks.CfnNodegroup.TaintProperty(key=t["key"], value=t["value"], effect="NO_SCHEDULE")
+                for t in spec.taints
+            ],
+            tags=spec.node_template_tags,
+            launch_template=eks.CfnNodegroup.LaunchTemplateSpecificationProperty(
+                id=template.ref, version=template.attr_latest_version_number
+            ),
+            # A disruption budget that cannot be kept stops an upgrade instead of being ignored.
+            force_update_enabled=False,
+        )
+        for id, subnet_ids in subnets.items()
+    ]
+
+
+def _launch_template(
+    scope: Construct, spec: NodeGroupSpec, cluster: eks.Cluster, service_cidr: str
+) -> ec2.CfnLaunchTemplate:
+    """Encrypted disks, and instance metadata that stop at the node: one network hop does not reach into a pod.
+
+    Disks use the account's own key for EBS. A customer key would need a statement for the service-linked role of Auto
+    Scaling, which a new account does not have yet.
+    """
+    bottlerocket = (spec.image or "").startswith("BOTTLEROCKET")
+    tags = [CfnTag(key="Name", value=f"{scope.node.path}")]
+    user_data = _user_data(spec, cluster, service_cidr, bottlerocket)
+    return ec2.CfnLaunchTemplate(
+        scope,
+        "LaunchTemplate",
+        launch_template_data=ec2.CfnLaunchTemplate.LaunchTemplateDataProperty(
+            image_id=spec.image_id,
+            user_data=Fn.base64(user_data) if user_data else None,
+            block_device_mappings=[
+                ec2.CfnLaunchTemplate.BlockDeviceMappingProperty(
+                    device_name="/dev/xvdb" if bottlerocket else "/dev/xvda",  # Bottlerocket's first disk is its system
+                    ebs=ec2.CfnLaunchTemplate.EbsProperty(
+                        encrypted=True, volume_type="gp3", volume_size=spec.disk_gib, delete_on_termination=True
+                    ),
+                )
+            ],
+            metadata_options=ec2.CfnLaunchTemplate.MetadataOptionsProperty(
+                http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
+            ),
+            tag_specifications=[
+                ec2.CfnLaunchTemplate.TagSpecificationProperty(resource_type=kind, tags=tags)
+                for kind in ("instance", "volume")
+            ],
+        ),
+    )
+
+
+def _user_data(spec: NodeGroupSpec, cluster: eks.Cluster, service_cidr: str, bottlerocket: bool) -> str | None:
+    """What EKS does not tell its own images, or everything where the image is not one of EKS's."""
+    if spec.max_pods and bottlerocket:
+        return f"[settings.kubernetes]\nmax-pods = {spec.max_pods}\n"
+    lines = []
+    if spec.image_id:
+        lines += [
+            "  cluster:",
+            f"    name: {cluster.cluster_name}",
+            f"    apiServerEndpoint: {cluster.cluster_endpoint}",
+            f"    certificateAuthority: {cluster.cluster_certificate_authority_data}",
+            f"    cidr: {service_cidr}",
+        ]
+    if spec.max_pods or spec.image_id:
+        lines.append("  kubelet:")
+    if spec.max_pods:
+        lines += ["    config:", f"      maxPods: {spec.max_pods}"]
+    if spec.image_id:
+        labels = ",".join(f"{key}={value}" for key, value in spec.labels.items())
+        taints = ",".join(f"{t['key']}={t['value']}:{t['effect']}" for t in spec.taints)
+        flags = [f"--node-labels={labels}", *([f"--register-with-taints={taints}"] if taints else [])]
+        lines += ["    flags:", *(f"      - {flag}" for flag in flags)]
+    return (
+        _as_mime("\n".join(["apiVersion: node.eks.aws/v1alpha1", "kind: NodeConfig", "spec:", *lines]))
+        if lines
+        else None
+    )
+
+
+def _as_mime(node_config: str) -> str:
+    """EKS joins its own part to user data of more than one part only.
+
+    https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html
+    """
+    return (
+        f'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="{_BOUNDARY}"\n\n'
+        f"--{_BOUNDARY}\nContent-Type: application/node.eks.aws\n\n{node_config}\n\n--{_BOUNDARY}--\n"
+    )
