@@ -1,0 +1,1 @@
+"""The check behind the model bucket."""
