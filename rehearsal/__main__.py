@@ -4,11 +4,13 @@ import argparse
 import shlex
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 
 from config.loader import ConfigError, load_account
 from rehearsal.cdk import platform_app
 from rehearsal.errors import RehearsalError
+from rehearsal.paths import CACHE
 from rehearsal.rehearsal import rehearse
 
 
@@ -19,13 +21,14 @@ def main() -> int:
     what.add_argument("--app", help="another app: a command that writes a cloud assembly into the folder added to it")
     parser.add_argument("--keep", action="store_true", help="do not destroy; leave it up until an interrupt")
     parser.add_argument("--port", type=int, help="port on loopback; default: any free one")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder that one rehearsal at a time uses")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         if not options.app:
             load_account(options.account)  # mistakes of the file first, before anything starts
         app = shlex.split(options.app) if options.app else platform_app(options.account)
-        rehearse(app, keep=options.keep, port=options.port)
+        rehearse(app, keep=options.keep, port=options.port, cache=options.cache.absolute())
     except (ConfigError, RehearsalError) as error:
         print(f"rehearsal: {error}", file=sys.stderr)
         return 1

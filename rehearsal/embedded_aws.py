@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rehearsal.errors import RehearsalError
-from rehearsal.paths import CACHE, EMULATED_ACCOUNT, LOOPBACK, ROOT
+from rehearsal.paths import EMULATED_ACCOUNT, LOOPBACK, ROOT
 from rehearsal.processes import Child
 from rehearsal.run import Run
 
@@ -38,7 +38,7 @@ class EmbeddedAws:
             self._process = Child(
                 [
                     *(sys.executable, "-m", "rehearsal.emulator", "--until-stdin-closes"),
-                    *("--listener", str(listener.fileno()), "--cache", str(CACHE)),
+                    *("--listener", str(listener.fileno()), "--cache", str(run.cache)),
                 ],
                 env={**os.environ, "TMPDIR": str(run.temporary)},
                 cwd=ROOT,
@@ -111,8 +111,7 @@ def _listen(port: int | None) -> socket.socket:
     try:
         return socket.create_server((LOOPBACK, port or 0))
     except OSError as error:
-        raise RehearsalError(
-            f"port {port}: {(error.strerror or str(error)).lower()}; choose another, or none to take any free one"
-        ) from None
+        reason = os.strerror(error.errno or 0).lower()
+        raise RehearsalError(f"port {port}: {reason}; choose another, or none to take any free one") from None
     except OverflowError:
         raise RehearsalError(f"port {port}: must be 1 to 65535") from None

@@ -1,10 +1,12 @@
 """What is still there after everything was destroyed."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-_BOOTSTRAP_STACK = "CDKToolkit"
+from rehearsal.paths import BOOTSTRAP_STACK
+
 _FUNCTION_LOGS = ("cloudwatch_logs._log_groups", "/aws/lambda/")
 
 State = dict[str, Any]
@@ -32,10 +34,10 @@ def find(before: State, after: State) -> Leftovers:
     """
     kept_ids = {physical_id for _, _, physical_id in after["kept"]}
     new = {tuple(r) for r in after["resources"]} - {tuple(r) for r in before["resources"]}
-    unexpected = {r for r in new if not any(id in r[2] for id in kept_ids)}
+    unexpected = {r for r in new if not any(_belongs(r[2], id) for id in kept_ids)}
     function_logs = {r for r in unexpected if r[0] == _FUNCTION_LOGS[0] and r[2].startswith(_FUNCTION_LOGS[1])}
     stacks = [
-        f"stack {name} in {region}: {status}" for region, name, status, _ in after["stacks"] if name != _BOOTSTRAP_STACK
+        f"stack {name} in {region}: {status}" for region, name, status, _ in after["stacks"] if name != BOOTSTRAP_STACK
     ]
     return Leftovers(
         lost=(
@@ -46,6 +48,11 @@ def find(before: State, after: State) -> Leftovers:
         kept=tuple(sorted({f"{kind} {physical_id} in {region}" for region, kind, physical_id in after["kept"]})),
         made_by_lambda=tuple(sorted(name for _, _, name in function_logs)),
     )
+
+
+def _belongs(key: str, physical_id: str) -> bool:
+    """Whether a store's key names the resource, or something of it: by its id, or by the name at the end of both."""
+    return physical_id in key or re.split("[/:]", key)[-1] == re.split("[/:]", physical_id)[-1]
 
 
 def _named(resources: Iterable[tuple[str, ...]]) -> list[str]:

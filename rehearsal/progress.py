@@ -9,7 +9,7 @@ from typing import TextIO
 _EVENT = re.compile(
     r"^(?P<stack>\S+) \| +(?P<done>\d+)(?:/(?P<total>\d+))? \| [^|]+ \| (?P<status>[A-Z_]+) +\| (?P<type>\S+) +\|"
 )
-_DONE = re.compile(r"^ ?✅ +(?:Environment )?(?P<id>\S+)(?P<rest>.*)$")
+_DONE = re.compile(r"^ ?✅ +(?:Environment )?(?P<id>\S+?):?(?P<rest> .*|)$")
 _BEGUN = re.compile(r"^(?P<id>\S+) \(\S+\): (?:deploying|destroying)\.\.\.")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _NOISE = re.compile(
@@ -43,14 +43,12 @@ class Narrator:
         """Take in one line of the CLI's output."""
         line = _ANSI.sub("", raw.rstrip())
         if event := _EVENT.match(line):
-            if "FAILED" in event["status"]:
-                self._words.append(line)
             self._live(event)
         elif begun := _BEGUN.match(line):
             self._begun[begun["id"]] = time.monotonic()
         elif done := _DONE.match(line):
             self._finish(done["id"], done["rest"])
-        if line and not event and not _NOISE.match(line):
+        elif line and not _NOISE.match(line):
             self._words.append(line)
 
     def say(self, text: str, seconds: float | None = None) -> None:
@@ -61,8 +59,9 @@ class Narrator:
         self._last_line = time.monotonic()
 
     def words(self) -> str:
-        """What the CLI said besides its progress, the end of it: after a failure, why."""
-        return "\n".join(self._words[-_WORDS:])
+        """What the CLI said besides its progress; after a failure, why. Where it sums up, only that."""
+        summary = next((n for n, line in enumerate(self._words) if line.lstrip().startswith(("❌", "‣"))), 0)
+        return "\n".join(self._words[summary:][-_WORDS:])
 
     def elapsed(self) -> float:
         """Seconds since the step began."""

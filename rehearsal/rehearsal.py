@@ -1,5 +1,6 @@
 """The rehearsal itself, step by step. The first step that fails ends it."""
 
+import contextlib
 import signal
 import time
 from collections.abc import Sequence
@@ -53,7 +54,7 @@ def _steps(app: Sequence[str], aws: EmbeddedAws, run: Run, *, keep: bool) -> Non
         deployed = cdk.deploy(first)
         _deploy_again(cdk, aws, again.result())
         cdk.diff(first)
-        Narrator("diff").say(f"{len(first.stacks)} stacks, no difference")
+        Narrator("diff").say("no difference")
         if keep:
             _print_report(first, aws.state(), report.Timing(deployed.seconds, {}), None)
             return
@@ -69,8 +70,13 @@ def _synthesize(app: Sequence[str], run: Run, step: str) -> Assembly:
         raise RehearsalError("synthesis made no stack; there is nothing to rehearse")
     resources = sum(sum(stack.types().values()) for stack in assembly.stacks)
     where = ", ".join(assembly.regions())
-    narrator.say(f"{len(assembly.stacks)} stacks, {resources} resources in {where}", narrator.elapsed())
+    what = f"{_number(len(assembly.stacks), 'stack')}, {_number(resources, 'resource')} in {where}"
+    narrator.say(what, narrator.elapsed())
     return assembly
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _deploy_again(cdk: Cdk, aws: EmbeddedAws, assembly: Assembly) -> None:
@@ -90,9 +96,8 @@ def _leave_nothing(empty: State, after: State) -> Leftovers:
     """:raises RehearsalError: where something is left that no template keeps on purpose."""
     left = leftovers.find(empty, after)
     if left.lost:
-        raise RehearsalError(
-            "\n  ".join([f"{len(left.lost)} things are left after everything was destroyed:", *left.lost])
-        )
+        things = _number(len(left.lost), "thing")
+        raise RehearsalError("\n  ".join([f"{things} left after everything was destroyed:", *left.lost]))
     kept = f", {len(left.kept)} kept on purpose" if left.kept else ""
     Narrator("leftovers").say(f"none among {len(after['resources'])} resources{kept}")
     return left
@@ -111,4 +116,5 @@ def _stay_up(aws: EmbeddedAws, run: Run) -> None:
         "An interrupt (Ctrl-C) here ends it.",
         flush=True,
     )
-    signal.pause()
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()

@@ -1,6 +1,6 @@
 """The table at the end, and what it is worth."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,20 +49,21 @@ def table(assembly: Assembly, state: Mapping[str, Any], timing: Timing) -> str:
 
 def remarks(state: Mapping[str, Any], leftovers: Leftovers | None) -> str:
     """What was real, what was not, what stays, what this cannot prove."""
-    lines = [f"Kubernetes API: {state['kubernetes_api']}"]
-    if state["recorded"]:
-        lines.append(f"Recorded only, checked against CloudFormation's schema: {', '.join(state['recorded'])}")
-    if state["ignored"]:
-        ignored = (f"{name} ({', '.join(properties)})" for name, properties in state["ignored"].items())
-        lines.append(f"Properties without effect here, asserted on templates by the tests: {'; '.join(ignored)}")
-    if leftovers and leftovers.kept:
-        lines.append(f"Kept on purpose by the templates: {', '.join(leftovers.kept)}")
-    if leftovers and leftovers.made_by_lambda:
-        lines.append(
-            f"Log groups that Lambda made by itself and that stay on AWS: {', '.join(leftovers.made_by_lambda)}"
-        )
-    lines.append(f"Not proved: {_NOT_PROVED}. See docs/rehearsal.md")
-    return "\n".join(lines)
+    ignored = [f"{name}: {', '.join(properties)}" for name, properties in state["ignored"].items()]
+    parts = [
+        f"Kubernetes API: {state['kubernetes_api']}",
+        _list("Recorded only, checked against CloudFormation's schema", state["recorded"]),
+        _list("Properties without effect here; only tests of the templates speak for them", ignored),
+    ]
+    if leftovers:
+        parts.append(_list("Kept on purpose by the templates", leftovers.kept))
+        parts.append(_list("Log groups that Lambda made by itself, which stay on AWS too", leftovers.made_by_lambda))
+    parts.append(f"Not proved: {_NOT_PROVED}; see docs/rehearsal.md")
+    return "\n".join(part for part in parts if part)
+
+
+def _list(title: str, items: Sequence[str]) -> str:
+    return "\n  ".join([f"{title}:", *items]) if items else ""
 
 
 def _count(stack: Stack, types: set[str]) -> int:

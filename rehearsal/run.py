@@ -21,6 +21,11 @@ class Run:
     folder: Path
 
     @property
+    def cache(self) -> Path:
+        """For what is worth keeping until the next run."""
+        return self.folder.parent
+
+    @property
     def temporary(self) -> Path:
         """For temporary files of every process of the run."""
         return self.folder / "tmp"

@@ -1,6 +1,7 @@
 """``python -m rehearsal.emulator``: the embedded AWS alone, until it is interrupted."""
 
 import argparse
+import os
 import socket
 import sys
 from pathlib import Path
@@ -24,9 +25,7 @@ def main() -> None:
             else socket.create_server((LOOPBACK, options.port))
         )
     except OSError as error:
-        sys.exit(
-            f"rehearsal: port {options.port}: {(error.strerror or str(error)).lower()}; choose another with --port"
-        )
+        sys.exit(f"rehearsal: port {options.port}: {os.strerror(error.errno or 0).lower()}; choose another with --port")
     server.run(listener, cache=options.cache, node_modules=NODE_MODULES, until_stdin_closes=options.until_stdin_closes)
 
 

@@ -2,6 +2,7 @@
 
 from ministack.services import s3
 
+from rehearsal.emulator.observed import ignored
 from rehearsal.emulator.provisioner import absence_is_fine, client
 from rehearsal.emulator.registry import Handler, registry
 from rehearsal.emulator.schemas import Properties
@@ -17,6 +18,7 @@ def _extended(bucket: Handler) -> Handler:
     def create(logical_id: str, properties: Properties, stack: str) -> tuple[str, Properties]:
         created: tuple[str, Properties] = bucket["create"](logical_id, properties, stack)
         _tag(created[0], properties)
+        ignored["AWS::S3::Bucket"].discard("Tags")
         return created
 
     def update(

@@ -9,6 +9,7 @@ from rehearsal.emulator import (
     polling,
     registry,
     stack_outputs,
+    validation,
 )
 from rehearsal.kubernetes.interface import KubernetesApi
 
@@ -26,3 +27,4 @@ def install(kubernetes: KubernetesApi) -> None:
     parameters.install()
     polling.install()
     stack_outputs.install()
+    validation.install()

@@ -2,6 +2,8 @@
 
 import json
 
+from ministack.services import iam
+
 from rehearsal.emulator.provisioner import Created, Provisioner, Resource, absence_is_fine, client, tags
 from rehearsal.emulator.schemas import Properties
 
@@ -56,15 +58,13 @@ class OidcProvider(Provisioner):
         return Created(arn, {"Arn": arn})
 
     def update(self, physical_id: str, old: Properties, resource: Resource) -> None:
-        iam, new = client("iam"), resource.properties
-        iam.update_open_id_connect_provider_thumbprint(
-            OpenIDConnectProviderArn=physical_id, ThumbprintList=new.get("ThumbprintList") or [self._ANY_THUMBPRINT]
-        )
-        before, after = set(old.get("ClientIdList", [])), set(new.get("ClientIdList", []))
-        for audience in sorted(after - before):
-            iam.add_client_id_to_open_id_connect_provider(OpenIDConnectProviderArn=physical_id, ClientID=audience)
-        for audience in sorted(before - after):
-            iam.remove_client_id_from_open_id_connect_provider(OpenIDConnectProviderArn=physical_id, ClientID=audience)
+        """Into the record itself; the emulator has no calls that change a provider."""
+        new = resource.properties
+        iam._oidc_providers[physical_id] |= {
+            "ClientIDList": new.get("ClientIdList", []),
+            "ThumbprintList": new.get("ThumbprintList") or [self._ANY_THUMBPRINT],
+            "Tags": [{"Key": key, "Value": value} for key, value in tags(new).items()],
+        }
 
     def delete(self, physical_id: str, properties: Properties) -> None:
         with absence_is_fine():

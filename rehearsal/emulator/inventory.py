@@ -13,12 +13,15 @@ from rehearsal.emulator.observed import ignored
 from rehearsal.emulator.registry import registry
 
 _NO_RESOURCES = re.compile(
-    r"cloudformation\._(change_sets|stack_events|stacks)|cloudtrail\._events|cloudwatch\._metrics|iam\._aws_managed_attachment_counts"
+    r"cloudformation\._(change_sets|stack_events|stacks)|cloudtrail\._events|cloudwatch\._(alarm_history|metrics)|iam\._aws_managed_attachment_counts"
     r"|route53\._(caller_refs|changes)|s3\._(completed_multipart_uploads|object_.*)|.*_tags"
 )
 """Stores of what happened, or of details that go with a resource of another store."""
-_MADE_BY_AWS = {("athena._data_catalogs", "AwsDataCatalog"), ("athena._workgroups", "primary")}
-"""Resources that every account has, and that appear here with the first use of their service."""
+_MADE_BY_AWS = re.compile(
+    r"athena\._data_catalogs AwsDataCatalog|athena\._workgroups primary|scheduler\._schedule_groups default"
+    r"|ec2\._\w+ [a-z]+-0000000\d"  # the default VPC
+)
+"""Resources that every account has, and that appear here with the first use of their service in a region."""
 _GONE = {"deleted", "deleting", "pendingdeletion", "terminated"}
 """States in which a resource stays visible for a while after its deletion, on AWS too."""
 
@@ -66,7 +69,7 @@ def _resources() -> Iterator[tuple[str, str, str]]:
             if not _is_gone(value):
                 region, name = (key[1], key[2]) if isinstance(content, AccountRegionScopedDict) else ("", key[1])
                 text = " ".join(map(str, name)) if isinstance(name, tuple) else str(name)
-                if (store, text) not in _MADE_BY_AWS:
+                if not _MADE_BY_AWS.fullmatch(f"{store} {text}"):
                     yield store, region, text
 
 

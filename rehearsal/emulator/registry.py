@@ -11,6 +11,7 @@ from rehearsal.emulator.patching import wrap
 from rehearsal.emulator.provisioner import Provisioner, Resource
 from rehearsal.emulator.recorded import Recorded
 from rehearsal.emulator.schemas import Properties
+from rehearsal.paths import BOOTSTRAP_STACK
 
 Handler = dict[str, Any]
 """What the emulator keeps for a type: ``create``, ``update``, ``delete``, and flags of how to call them."""
@@ -73,44 +74,19 @@ def install() -> None:
     wrap(stacks, "_runs_on_worker_thread", lambda original: lambda name: name in blocking or original(name))
 
 
-def _check(resource_type: str, logical_id: str | None, properties: Properties) -> None:
-    """Refuse what the registry refuses.
-
-    :raises ValueError: with AWS's message, which becomes the resource's failure reason.
-    """
-    found = schemas.violations(resource_type, get_region(), _without_system_tags(properties))
-    if found:
-        raise ValueError(
-            f"Properties validation failed for resource {logical_id} with message: [{', '.join(sorted(found))}]"
-        )
-
-
-def _without_system_tags(properties: Properties) -> Properties:
-    """CloudFormation adds tags of its own, in a namespace that templates may not use."""
-    return {
-        name: [t for t in value if not (isinstance(t, dict) and str(t.get("Key", "")).startswith("aws:"))]
-        if isinstance(value, list)
-        else {key: item for key, item in value.items() if not key.startswith("aws:cloudformation:")}
-        if isinstance(value, dict)
-        else value
-        for name, value in dict(properties).items()
-    }
-
-
 def _supervised(resource_type: str, handler: Handler) -> Handler:
-    """A handler of the emulator that checks properties first, completes attributes, and is watched while it reads."""
+    """A handler of the emulator that is watched while it reads properties, and whose attributes are completed."""
 
     def create(logical_id: str, properties: Properties, stack: str) -> tuple[str, Properties]:
-        _check(resource_type, logical_id, properties)
         observed = Observed(properties)
         physical_id, answered = handler["create"](logical_id, observed, stack)
-        ignored[resource_type] |= observed.unread
+        if stack != BOOTSTRAP_STACK:
+            ignored[resource_type] |= observed.unread
         return physical_id, attributes.complete(resource_type, physical_id, properties, answered or {})
 
     def update(
         physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str | None = None
     ) -> tuple[str, Properties]:
-        _check(resource_type, logical_id, new)
         ids = [logical_id] if handler.get("update_with_logical_id") else []
         physical_id, answered = handler["update"](physical_id, old, new, stack, *ids)
         return physical_id, attributes.complete(resource_type, physical_id, new, answered or {})
@@ -129,7 +105,6 @@ def _handler(provisioner: Provisioner) -> Handler:
     nested = _replace_when_create_only_changes(kind)
 
     def create(logical_id: str, properties: Properties, stack: str) -> tuple[str, Properties]:
-        _check(kind, logical_id, properties)
         resource = Resource(stack, logical_id, properties)
         created = provisioner.create(resource)
         try:
@@ -142,7 +117,6 @@ def _handler(provisioner: Provisioner) -> Handler:
     def update(
         physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
     ) -> tuple[str, Properties]:
-        _check(kind, logical_id, new)
         if any(schemas.value_at(old, path) != schemas.value_at(new, path) for path in nested):
             replaced: tuple[str, Properties] = provisioners._replace_resource(
                 kind, physical_id, old, new, stack, logical_id

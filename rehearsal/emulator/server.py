@@ -28,45 +28,51 @@ def run(listener: socket.socket, *, cache: Path, node_modules: Path, until_stdin
     :param node_modules: where JavaScript handlers find the AWS SDK.
     :param until_stdin_closes: end when standard input does, which also happens when its writer is killed.
     """
+    parent = _Parent() if until_stdin_closes else None
     settings.prepare(port=listener.getsockname()[1], cache=cache, node_modules=node_modules)
     # Imported now: the emulator reads its settings when it is imported.
     from ministack import app
 
     from rehearsal.emulator import eks, extensions
-
     from rehearsal.kubernetes import choose
 
     kubernetes = choose()
     kubernetes.start(eks.authenticate)
     try:
         extensions.install(kubernetes)
-        asyncio.run(_serve(_with_state(app.app, kubernetes.name), listener, until_stdin_closes))
+        asyncio.run(_serve(_with_state(app.app, kubernetes.name), listener, parent))
     finally:
         kubernetes.stop()
         _end_group()
 
 
-async def _serve(application: Application, listener: socket.socket, until_stdin_closes: bool) -> None:
+class _Parent(threading.Thread):
+    """Whoever started this process. When it is gone, standard input closes, and :attr:`then` is called."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.then: Callable[[], object] = lambda: os._exit(0)
+        self.start()
+
+    def run(self) -> None:
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        self.then()
+
+
+async def _serve(application: Application, listener: socket.socket, parent: _Parent | None) -> None:
     end = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end.set)
-    if until_stdin_closes:
-        threading.Thread(
-            target=_when_stdin_closes, args=(lambda: loop.call_soon_threadsafe(end.set),), daemon=True
-        ).start()
+    if parent:
+        parent.then = lambda: loop.call_soon_threadsafe(end.set)
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]
     config.graceful_timeout = 1
     config.keep_alive_timeout = 75
     config.loglevel = "WARNING"
     await serve(application, config, shutdown_trigger=end.wait)
-
-
-def _when_stdin_closes(then: Callable[[], object]) -> None:
-    while os.read(sys.stdin.fileno(), 4096):
-        pass
-    then()
 
 
 def _end_group() -> None:
