@@ -5,15 +5,16 @@ from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from config.schema import Logs
-from mlplatform_constructs import AccessLogBucket, DataBucket, FeatureGroup, FeatureStore
+from mlplatform_constructs import AccessLogBucket, DataBucket, FeatureGroup, FeatureStore, ModelRepository
 from stacks.feature_groups import FEATURE_GROUPS
 from stacks.log_retention import log_retention
 
 
 class DataStack(Stack):
-    """What teams share of data: features.
+    """What teams share: features, and the models made from them.
 
     :param features: bucket of the features and of the events behind them.
+    :param models: bucket of the model versions.
     :param access_logs: where S3 records who touched which object.
     :param log_key: encrypts logs.
     :param groups: the feature groups. Default: those of ``stacks.feature_groups``.
@@ -25,6 +26,7 @@ class DataStack(Stack):
         id: str,
         *,
         features: DataBucket,
+        models: DataBucket,
         access_logs: AccessLogBucket,
         log_key: kms.IKey,
         logs: Logs,
@@ -43,6 +45,14 @@ class DataStack(Stack):
             removal_policy=removal_policy,
         )
         self._feature_outputs()
+        self.models = ModelRepository(
+            self,
+            "Models",
+            bucket=models,
+            log_encryption_key=log_key,
+            log_retention=log_retention(logs),
+            removal_policy=removal_policy,
+        )
 
     def _feature_outputs(self) -> None:
         """What producers of events and readers of features have to name."""

@@ -52,6 +52,7 @@ class PlatformStage(Stage):
             self,
             "Data",
             features=self.storage.features,
+            models=self.storage.models,
             access_logs=self.storage.access_logs,
             log_key=self.security.keys.logs,
             logs=settings.logs,

@@ -30,6 +30,7 @@ def data_stack(app: cdk.App) -> DataStack:
         stage,
         "Data",
         features=storage.features,
+        models=storage.models,
         access_logs=storage.access_logs,
         log_key=keys.logs,
         logs=Logs(retention_days=30),
@@ -62,9 +63,11 @@ def test_the_example_is_a_mean_over_a_week_offline_and_over_an_hour_online(app: 
 
 def test_logs_are_kept_as_long_as_the_account_file_says_under_the_key_of_logs(app: cdk.App) -> None:
     template = Template.from_stack(data_stack(app))
-    [group] = template.find_resources("AWS::Logs::LogGroup").values()
-    assert group["Properties"]["RetentionInDays"] == 30
-    assert "KeysLogs" in json.dumps(group["Properties"]["KmsKeyId"])
+    groups = template.find_resources("AWS::Logs::LogGroup").values()
+    assert groups
+    for group in groups:
+        assert group["Properties"]["RetentionInDays"] == 30
+        assert "KeysLogs" in json.dumps(group["Properties"]["KmsKeyId"])
 
 
 def test_a_reader_in_another_stack_reads_features_and_writes_none(app: cdk.App) -> None:
@@ -105,3 +108,26 @@ def test_passes_the_compliance_pack(app: cdk.App) -> None:
     data.features.grant_read_online(role)
     data.features.grant_put_events(role)
     app.synth()
+
+
+def test_the_model_bucket_is_a_repository(app: cdk.App) -> None:
+    """Rows 111, 112. Its policy is the storage's, its check the data stack's."""
+    data = data_stack(app)
+    template = Template.from_stack(data)
+    [function] = template.find_resources("AWS::Lambda::Function", {"Properties": {"Handler": "index.handler"}}).values()
+    bucket = function["Properties"]["Environment"]["Variables"]["BUCKET"]
+    assert "ModelsBucket" in flat(bucket)
+    [rule] = [
+        rule["Properties"]["EventPattern"]
+        for rule in template.find_resources("AWS::Events::Rule").values()
+        if "EventPattern" in rule["Properties"]
+    ]
+    assert rule["detail"]["bucket"]["name"] == [bucket]
+    policies = Template.from_stack(cdk.Stack.of(data.models.bucket)).find_resources("AWS::S3::BucketPolicy").values()
+    refusals = {
+        each["Sid"]
+        for policy in policies
+        for each in policy["Properties"]["PolicyDocument"]["Statement"]
+        if "Sid" in each
+    }
+    assert {"FilesAreNeverOverwritten", "VersionsAreNeverOverwrittenBlindly"} <= refusals
