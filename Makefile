@@ -41,8 +41,8 @@ synth: install ## all accounts' templates into cdk.out, with the library's own v
 	cdk synth --quiet
 	cfn-lint
 
-rehearse: install ## deploy, redeploy and destroy one account's stacks in an embedded AWS: ACCOUNT=local KEEP=1
-	python -m rehearsal $(ACCOUNT) $(if $(KEEP),--keep)
+rehearse: install ## deploy, redeploy and destroy one account's stacks in an embedded AWS: ACCOUNT=local KEEP=1 PORT=4566
+	python -m rehearsal $(ACCOUNT) $(if $(KEEP),--keep) $(if $(PORT),--port $(PORT))
 
 bench: install ## what synthesis, tests and the rehearsal cost, as ratios to a floor: RUNS=5
 	python -m benchmarks

@@ -1,0 +1,95 @@
+"""Who may call a cluster: the token that ``aws eks get-token`` makes, and the cluster's access entries."""
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.signers import RequestSigner
+
+from rehearsal.emulator import settings
+
+ROLE = "arn:aws:iam::000000000000:role/Deployer"
+ADMIN = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
+VIEW = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy"
+
+
+@pytest.fixture
+def eks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The emulator's EKS in this process, with two clusters."""
+    monkeypatch.setenv("MINISTACK_TEST_NO_AUTOSTART", "1")
+    from ministack.services import eks
+
+    for name in ("training", "inference"):
+        eks._clusters[name] = {"name": name}
+    yield eks
+    eks.reset()
+
+
+@pytest.fixture
+def credentials(eks: Any) -> dict[str, str]:
+    """A session of the role, as a function has it."""
+    from rehearsal.emulator.lambda_workers import role_session
+
+    session = role_session({"Role": ROLE, "FunctionName": "kubectl"})
+    return {name.lower(): value for name, value in session.items()}
+
+
+def token(cluster: str, credentials: dict[str, str], endpoint: str = "https://sts.us-east-1.amazonaws.com") -> str:
+    """What ``aws eks get-token`` prints."""
+    sts = boto3.Session(region_name="us-east-1", **credentials).client("sts", endpoint_url=endpoint)
+    signer = RequestSigner(
+        sts.meta.service_model.service_id, "us-east-1", "sts", "v4", sts._request_signer._credentials, sts.meta.events
+    )
+    request = {
+        "method": "GET",
+        "url": f"{endpoint}/?Action=GetCallerIdentity&Version=2011-06-15",
+        "body": {},
+        "headers": {"x-k8s-aws-id": cluster},
+        "context": {},
+    }
+    url = signer.generate_presigned_url(request, region_name="us-east-1", expires_in=60, operation_name="")
+    return "k8s-aws-v1." + base64.urlsafe_b64encode(url.encode()).decode().rstrip("=")
+
+
+def let_in(eks: Any, cluster: str, *policies: str, groups: list[str] | None = None) -> None:
+    eks._create_access_entry(cluster, {"principalArn": ROLE, "kubernetesGroups": groups or []})
+    for policy in policies:
+        eks._associate_access_policy(cluster, ROLE, {"policyArn": policy, "accessScope": {"type": "cluster"}})
+
+
+def authenticate(bearer: str) -> Any:
+    from rehearsal.emulator.eks import authenticate
+
+    return authenticate(bearer)
+
+
+@pytest.mark.parametrize("endpoint", ["https://sts.us-east-1.amazonaws.com", f"http://{settings.LOOPBACK}:4566"])
+def test_an_administrator_is_a_master(eks: Any, credentials: dict[str, str], endpoint: str) -> None:
+    let_in(eks, "training", ADMIN)
+    identity = authenticate(token("training", credentials, endpoint))
+    assert "system:masters" in identity.groups
+    assert "assumed-role/Deployer" in identity.username
+
+
+def test_groups_come_from_the_access_entry(eks: Any, credentials: dict[str, str]) -> None:
+    let_in(eks, "training", VIEW, groups=["platform:readers"])
+    groups = authenticate(token("training", credentials)).groups
+    assert groups == ("system:authenticated", "platform:readers", "eks:access-policy:AmazonEKSViewPolicy")
+
+
+def test_a_role_without_an_entry_is_a_stranger(eks: Any, credentials: dict[str, str]) -> None:
+    let_in(eks, "training", ADMIN)
+    assert authenticate(token("inference", credentials)) is None
+
+
+@pytest.mark.parametrize("bearer", ["", "something", "k8s-aws-v1.", "k8s-aws-v1.bm90IGEgdXJs", "k8s-aws-v1.\udcff"])
+def test_what_is_no_token_is_a_stranger(eks: Any, bearer: str) -> None:
+    assert authenticate(bearer) is None
+
+
+def test_a_token_with_a_wrong_signature_is_a_stranger(eks: Any, credentials: dict[str, str]) -> None:
+    let_in(eks, "training", ADMIN)
+    forged = credentials | {"aws_secret_access_key": "guessed"}
+    assert authenticate(token("training", forged)) is None
