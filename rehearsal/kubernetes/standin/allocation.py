@@ -1,6 +1,7 @@
 """What the API server fills in when an object is created, beyond defaults: addresses, ports, selectors, statuses."""
 
 import ipaddress
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,11 +34,13 @@ def prepare(found: Object, allocator: Allocator) -> None:
     match found["kind"]:
         case "CustomResourceDefinition":
             names = spec.get("names", {})
-            names.setdefault("singular", names.get("kind", "").lower())
-            names.setdefault("listKind", f"{names.get('kind', '')}List")
+            names["singular"] = names.get("singular") or names.get("kind", "").lower()
+            names["listKind"] = names.get("listKind") or f"{names.get('kind', '')}List"
             spec.setdefault("conversion", {"strategy": "None"})
         case "Job":
             _select(found, spec)
+        case "LimitRange":
+            found["metadata"]["name"] = found["metadata"].get("name") or str(uuid.uuid4())
         case "Namespace":
             found["spec"] = {"finalizers": ["kubernetes"]}
             found["status"] = {"phase": "Active"}

@@ -18,6 +18,8 @@ from rehearsal.kubernetes.standin.errors import Object
 from rehearsal.kubernetes.standin.formats import quantity
 
 _OPTIONAL = re.compile(r"\.\?|\[\?|\boptional\.")  # optional values, which the evaluator does not have
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_CHAIN = re.compile(r"\b(?:self|oldSelf)((?:\.[A-Za-z_]\w*\b(?!\s*\())+)")
 _RESERVED = {
     "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let",
     "loop", "package", "namespace", "return", "var", "void", "while",
@@ -49,6 +51,30 @@ def compile_rule(rule: str) -> str | None:
         if name not in ("self", "oldSelf"):
             return f"undeclared reference to '{name}'"
     return None
+
+
+def undefined_field(rule: str, schema: Object) -> str | None:
+    """The first field that a rule reads from ``self`` or ``oldSelf`` and the schema does not have, or None."""
+    for chain in _CHAIN.findall(_QUOTED.sub("''", rule)):
+        below = schema
+        for name in chain.split(".")[1:]:
+            if below.get("type") != "object" or not below.get("properties"):
+                if below.get("type") == "object" and not _is_open(below):
+                    return f"undefined field '{name}'"
+                break
+            names = {escape(key): key for key in below["properties"]}
+            if name not in names:
+                return None if _is_open(below) else f"undefined field '{name}'"
+            below = below["properties"][names[name]]
+    return None
+
+
+def _is_open(schema: Object) -> bool:
+    return bool(
+        schema.get("additionalProperties")
+        or schema.get("x-kubernetes-preserve-unknown-fields")
+        or schema.get("x-kubernetes-embedded-resource")
+    )
 
 
 def evaluate(rule: str, variables: Object) -> Any:

@@ -95,13 +95,26 @@ _VALUES: dict[str, Object] = {
         "timeoutSeconds": 10,
     },
 }
+_NULL = (None,)
 _EMPTY = (None, "")
 _ZERO = (None, "", 0)  # absent, for numbers that the server does not keep apart from absence
 
 
+# Of these an empty text is a value, and a wrong one.
+_OPTIONAL = {
+    "CSIDriverSpec",
+    "MutatingWebhook",
+    "NetworkPolicyPort",
+    "PriorityClass",
+    "RuleWithOperations",
+    "StorageClass",
+    "ValidatingWebhook",
+}
+
+
 def set_defaults(definition: str, found: Object) -> None:
     """Fill in what ``found``, an object of a definition such as ``PodSpec``, leaves out."""
-    absent = _ZERO if definition == "Probe" else _EMPTY
+    absent = _ZERO if definition == "Probe" else _NULL if definition in _OPTIONAL else _EMPTY
     for name, value in _VALUES.get(definition, {}).items():
         if found.get(name) in absent:
             found[name] = copy.deepcopy(value)
@@ -126,22 +139,24 @@ def _rolling_update(surge: Any, unavailable: Any) -> Callable[[Object], None]:
     return fill
 
 
+def _csi_driver(found: Object) -> None:
+    set_defaults("CSIDriverSpec", found.setdefault("spec", {}))
+
+
 def _job(found: Object) -> None:
+    """Of a Job itself; the template of a CronJob has no defaults of its own."""
     spec = found.get("spec", {})
     labels = spec.get("template", {}).get("metadata", {}).get("labels")
     if labels and not found.get("metadata", {}).get("labels"):
         found.setdefault("metadata", {})["labels"] = dict(labels)
-
-
-def _job_spec(found: Object) -> None:
-    if "completions" not in found and "parallelism" not in found:
-        found["completions"] = 1
-    found.setdefault("parallelism", 1)
-    found.setdefault("backoffLimit", 2**31 - 1 if "backoffLimitPerIndex" in found else 6)
-    found.setdefault("completionMode", "NonIndexed")
-    found.setdefault("suspend", False)
-    found.setdefault("manualSelector", False)
-    found.setdefault("podReplacementPolicy", "Failed" if "podFailurePolicy" in found else "TerminatingOrFailed")
+    if "completions" not in spec and "parallelism" not in spec:
+        spec["completions"] = 1
+    spec.setdefault("parallelism", 1)
+    spec.setdefault("backoffLimit", 2**31 - 1 if "backoffLimitPerIndex" in spec else 6)
+    spec.setdefault("completionMode", "NonIndexed")
+    spec.setdefault("suspend", False)
+    spec.setdefault("manualSelector", False)
+    spec.setdefault("podReplacementPolicy", "Failed" if "podFailurePolicy" in spec else "TerminatingOrFailed")
 
 
 def _limit_range_item(found: Object) -> None:
@@ -169,6 +184,9 @@ def _pod(found: Object) -> None:
 
 
 def _pod_spec(found: Object) -> None:
+    account = found.get("serviceAccountName") or found.get("serviceAccount")
+    if account:
+        found["serviceAccountName"] = found["serviceAccount"] = account
     if found.get("hostNetwork"):
         for container in found.get("containers", []) + found.get("initContainers", []):
             for port in container.get("ports", []):
@@ -220,11 +238,11 @@ def _webhook_service(found: Object) -> None:
 _deployment_update = _rolling_update("25%", "25%")
 _daemon_update = _rolling_update(0, 1)
 _RULES: dict[str, Callable[[Object], None]] = {
+    "CSIDriver": _csi_driver,
     "Container": _container,
     "DaemonSetSpec": lambda found: _daemon_update(found["updateStrategy"]),
     "DeploymentSpec": lambda found: _deployment_update(found["strategy"]),
     "Job": _job,
-    "JobSpec": _job_spec,
     "LimitRangeItem": _limit_range_item,
     "NetworkPolicySpec": _network_policy_spec,
     "Pod": _pod,

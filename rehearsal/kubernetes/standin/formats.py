@@ -122,6 +122,13 @@ def environment_name(value: str) -> str | None:
     return None
 
 
+def header_name(value: str) -> str | None:
+    """The name of an HTTP header."""
+    if not re.fullmatch(r"[-A-Za-z0-9]+", value):
+        return "a valid HTTP header must consist of alphanumeric characters or '-'"
+    return None
+
+
 def port_name(value: str) -> str | None:
     """The name of a container's port, after IANA's rule for services."""
     if len(value) > 15:

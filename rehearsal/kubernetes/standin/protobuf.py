@@ -36,7 +36,12 @@ def decode(body: bytes) -> Object:
             f"{CONTENT_TYPE} of {api_version} {kind}", ["application/json", "application/yaml"]
         )
     metadata = list(_fields(dict(content).get(1, b"")))
-    return {"apiVersion": api_version, "kind": kind, "metadata": _metadata(metadata), **_DECODERS[(api_version, kind)](content)}
+    return {
+        "apiVersion": api_version,
+        "kind": kind,
+        "metadata": _metadata(metadata),
+        **_DECODERS[(api_version, kind)](content),
+    }
 
 
 def _secret(content: list[tuple[int, Any]]) -> Object:

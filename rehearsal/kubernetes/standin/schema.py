@@ -19,6 +19,7 @@ from rehearsal.kubernetes.standin.formats import quantity
 _FOLDER = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema"
 _INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 _QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+_WITHOUT_FIELDS = "CustomResourceSubresourceStatus"
 _RANGES = {"int32": 2**31, "int64": 2**63}
 
 
@@ -87,6 +88,8 @@ class Reader:
             return _read_scalar_union(name, value, path)
         types = schema.get("type")
         if types is None:
+            if name.endswith("JSONSchemaPropsOrBool") and not isinstance(value, (bool, dict)):
+                raise bad_request("boolean or JSON schema expected")
             return value
         kind = types if isinstance(types, str) else types[0]
         if kind == "object":
@@ -97,13 +100,15 @@ class Reader:
         return _read_scalar(kind, schema.get("format"), value, path)
 
     def _item(self, schema: Object, item: Any, path: str) -> Any:
-        return self._read(schema, _zero(self._known.resolve(schema)[1]) if item is None else item, path)
+        return self._read(schema, _zero(*self._known.resolve(schema)) if item is None else item, path)
 
     def _read_object(self, name: str, schema: Object, value: Any, path: str) -> Object:
         _check(value, dict, path, "object")
         if "properties" not in schema:
             extra = schema.get("additionalProperties")
             if not isinstance(extra, dict):
+                if name.endswith(_WITHOUT_FIELDS):
+                    self.unknown += [f'unknown field "{path}.{key}"' for key in value]
                 return dict(value)
             return {key: self._item(extra, item, f"{path}.{key}") for key, item in value.items()}
         found = {}
@@ -144,6 +149,8 @@ def _read_scalar_union(name: str, value: Any, path: str) -> Any:
             )
     elif isinstance(value, bool) or not isinstance(value, (int, str)):
         raise _mismatch(value, path, "intstr.IntOrString")
+    elif isinstance(value, int) and not -(2**31) <= value < 2**31:
+        raise _mismatch(value, path, "int32")
     return value
 
 
@@ -168,7 +175,10 @@ def _mismatch(value: Any, path: str, wanted: str) -> Exception:
     return bad_request(f"json: cannot unmarshal {json_type(value)} into Go struct field {path} of type {wanted}")
 
 
-def _zero(schema: Object) -> Any:
+def _zero(name: str, schema: Object) -> Any:
+    """What null stands for inside a list or a map."""
+    if name == _QUANTITY:
+        return 0
     types = schema.get("type", "object")
     zeros: dict[str, Any] = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": [], "object": {}}
     return zeros[types if isinstance(types, str) else types[0]]

@@ -1,6 +1,7 @@
 """The HTTP side of one stand-in cluster."""
 
 import json
+import traceback
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -38,6 +39,12 @@ def handler_for(cluster: Cluster, authenticate: Authenticate) -> type[Handler]:
                 self._answer(content, identity)
             except ApiError as error:
                 self.reply(error.code, json.dumps(error.status()).encode())
+            except OSError:
+                raise  # the client is gone
+            except Exception as error:
+                traceback.print_exc()
+                fault = ApiError(500, "InternalError", f"a fault of the stand-in: {error!r}")
+                self.reply(fault.code, json.dumps(fault.status()).encode())
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
 

@@ -6,6 +6,7 @@ import json
 from rehearsal.kubernetes.standin.errors import Object, Problems
 from rehearsal.kubernetes.standin.formats import config_key, dns_subdomain, qualified_name, quantity
 from rehearsal.kubernetes.standin.rules.common import amount, check_text, unchanged
+from rehearsal.kubernetes.standin.rules.containers import resource_name
 
 _MOST_BYTES = 1_048_576
 _IMMUTABLE = "field is immutable when `immutable` is set"
@@ -164,7 +165,17 @@ def limit_range(found: Object, problems: Problems) -> None:
             problems.required(
                 f"{path}.limits", "either minimum or maximum storage value is required, but neither was provided"
             )
+        for field in ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio"):
+            for name in limit.get(field, {}):
+                _limit_name(kind, name, f"{path}.{field}[{name}]", problems)
         _ordered(limit, path, problems)
+
+
+def _limit_name(kind: str, name: str, path: str, problems: Problems) -> None:
+    if kind in ("Container", "Pod"):
+        resource_name(name, path, problems)
+    elif "/" not in name and name not in _QUOTA_NAMES | {"storage"}:
+        problems.invalid(path, name, "must be a standard resource type or fully qualified")
 
 
 def _ordered(limit: Object, path: str, problems: Problems) -> None:

@@ -9,6 +9,7 @@ from rehearsal.kubernetes.standin.formats import (
     dns_label,
     dns_subdomain,
     environment_name,
+    header_name,
     port_name,
     port_number,
     qualified_name,
@@ -224,7 +225,7 @@ def resources(found: Object, path: str, problems: Problems) -> None:
     for kind in ("limits", "requests"):
         for name, value in found.get(kind, {}).items():
             place = f"{path}.{kind}[{name}]"
-            _resource_name(name, place, problems)
+            resource_name(name, place, problems)
             number = amount(value, place, problems)
             if "/" in name and number % 1:
                 problems.invalid(place, str(value), "must be an integer")
@@ -247,7 +248,8 @@ def _exact(name: str) -> bool:
     return ("/" in name and "kubernetes.io/" not in name) or name.startswith("hugepages-")
 
 
-def _resource_name(name: str, path: str, problems: Problems) -> None:
+def resource_name(name: str, path: str, problems: Problems) -> None:
+    """What a container can ask for."""
     check_text(qualified_name, name, path, problems)
     if "/" not in name:
         if name not in _STANDARD_RESOURCES and not name.startswith("hugepages-"):
@@ -296,6 +298,8 @@ def _handler(handler: Object, grace: int, path: str, problems: Problems) -> None
     if kind in ("httpGet", "tcpSocket", "grpc"):
         port(handler[kind].get("port", 0), f"{path}.{kind}.port", problems)
     if kind == "httpGet":
+        for header in handler["httpGet"].get("httpHeaders", []):
+            check_text(header_name, header.get("name", ""), f"{path}.httpGet.httpHeaders", problems)
         problems.one_of(f"{path}.httpGet.scheme", handler["httpGet"]["scheme"], ["HTTP", "HTTPS"])
     if kind == "sleep" and not 0 <= handler["sleep"].get("seconds", 0) <= grace:
         detail = f"must be non-negative and less than terminationGracePeriodSeconds ({grace})"

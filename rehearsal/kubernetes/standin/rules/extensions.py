@@ -47,7 +47,11 @@ def _webhook(hook: Object, path: str, problems: Problems) -> None:
     versions = hook.get("admissionReviewVersions", [])
     if not versions:
         problems.required(f"{path}.admissionReviewVersions", "must specify one of v1, v1beta1")
-    elif not {"v1", "v1beta1"} & set(versions):
+    for index, version in enumerate(versions):
+        check_text(dns_1035_label, version, f"{path}.admissionReviewVersions[{index}]", problems)
+        if version in versions[:index]:
+            problems.invalid(f"{path}.admissionReviewVersions[{index}]", version, "duplicate version")
+    if versions and not {"v1", "v1beta1"} & set(versions):
         problems.invalid(f"{path}.admissionReviewVersions", versions, "must include at least one of v1, v1beta1")
 
 
@@ -63,7 +67,7 @@ def _client(client: Object, path: str, problems: Problems) -> None:
                 problems.required(f"{path}.service.{name}", f"service {name} is required")
         if wrong := port_number(client["service"].get("port", 443)):
             problems.invalid(f"{path}.service.port", client["service"]["port"], f"port is not valid: {wrong}")
-        if not client["service"].get("path", "/").startswith("/"):
+        if not (client["service"].get("path") or "/").startswith("/"):
             problems.invalid(f"{path}.service.path", client["service"]["path"], "must start with a '/'")
 
 
@@ -74,6 +78,9 @@ def _rule(rule: Object, path: str, problems: Problems) -> None:
             problems.required(f"{path}.{name}")
         elif "*" in values and len(values) > 1 and name != "resources":
             problems.invalid(f"{path}.{name}", values, "if '*' is present, must not specify others")
+        for index, value in enumerate(values if name in ("apiVersions", "resources") else []):
+            if not value:
+                problems.required(f"{path}.{name}[{index}]")
     for index, operation in enumerate(rule.get("operations", [])):
         problems.one_of(f"{path}.operations[{index}]", operation, _OPERATIONS)
     problems.one_of(f"{path}.scope", rule.get("scope", "*"), ["*", "Cluster", "Namespaced"])
@@ -95,7 +102,11 @@ def api_service(found: Object, problems: Problems) -> None:
             problems.invalid(f"spec.{field}", spec.get(field, 0), f"must be positive and less than {most}")
     service = spec.get("service")
     if service is None:
+        if spec.get("insecureSkipTLSVerify"):
+            problems.invalid("spec.insecureSkipTLSVerify", True, "local APIServices may not have insecureSkipTLSVerify")
         return
+    if wrong := port_number(service.get("port", 443)):
+        problems.invalid("spec.service.port", service["port"], f"port is not valid: {wrong}")
     for field in ("name", "namespace"):
         if not service.get(field):
             problems.required(f"spec.service.{field}")

@@ -16,6 +16,7 @@ _NAME_FORMS: dict[str, Form] = {
     "ClusterRole": path_segment,
     "ClusterRoleBinding": path_segment,
     "Namespace": dns_label,
+    "PodDisruptionBudget": path_segment,
     "Role": path_segment,
     "RoleBinding": path_segment,
     "Service": dns_1035_label,

@@ -229,6 +229,8 @@ def ingress_class(found: Object, problems: Problems) -> None:
         problems.required("spec.controller")
     elif "/" not in controller or dns_subdomain(controller.partition("/")[0]):
         problems.invalid("spec.controller", controller, 'must be a domain-prefixed path (such as "acme.io/foo")')
+    if "apiGroup" in spec.get("parameters", {}):
+        check_text(dns_subdomain, spec["parameters"]["apiGroup"], "spec.parameters.apiGroup", problems)
     for name in ("kind", "name"):
         if "parameters" in spec and not spec["parameters"].get(name):
             problems.required(f"spec.parameters.{name}", f"{name} is required")
@@ -265,8 +267,11 @@ def _policy_port(one: Object, path: str, problems: Problems) -> None:
     if end is not None:
         if not isinstance(number, int):
             problems.invalid(f"{path}.endPort", end, "may not be specified when `port` is non-numeric")
-        elif end < number:
+            return
+        if end < number:
             problems.invalid(f"{path}.endPort", number, "must be greater than or equal to `port`")
+        if wrong := port_number(end):
+            problems.invalid(f"{path}.endPort", end, wrong)
 
 
 def _peer(peer: Object, path: str, problems: Problems) -> None:

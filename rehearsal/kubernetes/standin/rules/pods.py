@@ -69,7 +69,7 @@ def pod_spec(spec: Object, path: str, problems: Problems, *, is_pod: bool = Fals
             "must be greater than or equal to 0",
         )
     if spec.get("hostNetwork"):
-        _host_network(spec, path, problems)
+        _host_network(spec, path, problems, is_pod=is_pod)
     _security(spec, path, problems)
     _texts(spec, path, problems)
     _affinity(spec.get("affinity", {}), f"{path}.affinity", problems)
@@ -98,10 +98,10 @@ def _texts(spec: Object, path: str, problems: Problems) -> None:
             check_text(dns_label, spec[name], f"{path}.{name}", problems)
 
 
-def _host_network(spec: Object, path: str, problems: Problems) -> None:
+def _host_network(spec: Object, path: str, problems: Problems, *, is_pod: bool) -> None:
     for number, container in enumerate(spec.get("containers", [])):
         for index, one in enumerate(container.get("ports", [])):
-            if one.get("hostPort") != one.get("containerPort"):
+            if (is_pod or one.get("hostPort")) and one.get("hostPort") != one.get("containerPort"):
                 place = f"{path}.containers[{number}].ports[{index}].hostPort"
                 problems.invalid(place, one.get("hostPort"), "must match `containerPort` when `hostNetwork` is true")
 
@@ -200,7 +200,7 @@ def _affinity(affinity: Object, path: str, problems: Problems) -> None:
     for index, term in enumerate(node.get(_PREFERRED, [])):
         place = f"{path}.nodeAffinity.{_PREFERRED}[{index}]"
         _weight(term, place, problems)
-        _node_term(term.get("preference", {}), f"{place}.preference", problems)
+        _node_term(term.get("preference", {}), f"{place}.preference", problems, preferred=True)
     for kind in ("podAffinity", "podAntiAffinity"):
         for index, term in enumerate(affinity.get(kind, {}).get(_REQUIRED, [])):
             _pod_term(term, f"{path}.{kind}.{_REQUIRED}[{index}]", problems)
@@ -215,7 +215,7 @@ def _weight(term: Object, path: str, problems: Problems) -> None:
         problems.invalid(f"{path}.weight", term.get("weight", 0), "must be in the range 1-100")
 
 
-def _node_term(term: Object, path: str, problems: Problems) -> None:
+def _node_term(term: Object, path: str, problems: Problems, *, preferred: bool = False) -> None:
     for index, requirement in enumerate(term.get("matchExpressions", [])):
         place, values = f"{path}.matchExpressions[{index}]", requirement.get("values", [])
         match requirement.get("operator", ""):
@@ -235,7 +235,7 @@ def _node_term(term: Object, path: str, problems: Problems) -> None:
             case operator:
                 problems.invalid(f"{place}.operator", operator, "not a valid selector operator")
         check_text(qualified_name, requirement.get("key", ""), f"{place}.key", problems)
-        for number, value in enumerate(values):
+        for number, value in enumerate(values if not preferred else []):
             check_text(label_value, value, f"{place}.values[{number}]", problems)
 
 

@@ -81,6 +81,7 @@ def _source(kind: str, source: Object, path: str, problems: Problems) -> None:
 
 
 def _projections(source: Object, path: str, problems: Problems) -> None:
+    paths: set[str] = set()
     for index, one in enumerate(source.get("sources", [])):
         place = f"{path}.sources[{index}]"
         for kind in ("configMap", "secret"):
@@ -88,6 +89,8 @@ def _projections(source: Object, path: str, problems: Problems) -> None:
                 if not one[kind].get("name"):
                     problems.required(f"{place}.{kind}.name")
                 _items(one[kind], f"{place}.{kind}", problems)
+                _no_collisions(one[kind].get("items", []), one[kind].get("name", ""), paths, path, problems)
+        _no_collisions(one.get("downwardAPI", {}).get("items", []), "", paths, path, problems)
         for item in one.get("downwardAPI", {}).get("items", []):
             _downward_item(item, f"{place}.downwardAPI", problems)
         if "serviceAccountToken" in one:
@@ -102,6 +105,15 @@ def _projections(source: Object, path: str, problems: Problems) -> None:
                 problems.required(f"{place}.serviceAccountToken.path")
         if len(one) > 1:
             problems.forbidden(place, "may not specify more than 1 volume type per source")
+
+
+def _no_collisions(items: list[Object], name: str, paths: set[str], path: str, problems: Problems) -> None:
+    """Files of one volume have paths of their own."""
+    for item in items:
+        file = item.get("path", "")
+        if file and file in paths:
+            problems.invalid(path, name or file, "conflicting duplicate paths")
+        paths.add(file)
 
 
 def _items(source: Object, path: str, problems: Problems) -> None:
@@ -218,6 +230,8 @@ def persistent_volume(found: Object, problems: Problems) -> None:
         problems.unsupported("spec.capacity", capacity, ["storage"])
     elif amount(capacity["storage"], "spec.capacity[storage]", problems) == 0:
         problems.invalid("spec.capacity[storage]", str(capacity["storage"]), "must be greater than zero")
+    if spec.get("storageClassName"):
+        check_text(dns_subdomain, spec["storageClassName"], "spec.storageClassName", problems)
     policy = spec["persistentVolumeReclaimPolicy"]
     problems.one_of("spec.persistentVolumeReclaimPolicy", policy, ["Delete", "Recycle", "Retain"])
     if "csi" in spec:
@@ -246,14 +260,30 @@ def storage_class(found: Object, problems: Problems) -> None:
     for key in found.get("parameters", {}):
         if not key:
             problems.invalid("parameters", key, "field can not be empty.")
-    problems.one_of("reclaimPolicy", found["reclaimPolicy"], ["Delete", "Retain"])
+    problems.one_of("reclaimPolicy", found["reclaimPolicy"] or "Delete", ["Delete", "Retain"])
     problems.one_of("volumeBindingMode", found["volumeBindingMode"], ["Immediate", "WaitForFirstConsumer"])
+    terms: list[Object] = []
     for index, term in enumerate(found.get("allowedTopologies", [])):
-        for number, requirement in enumerate(term.get("matchLabelExpressions", [])):
-            place = f"allowedTopologies[{index}].matchLabelExpressions[{number}]"
-            if not requirement.get("values"):
-                problems.required(f"{place}.values")
-            labels({requirement.get("key", ""): ""}, f"{place}.key", problems)
+        _topology(term, terms, f"allowedTopologies[{index}].matchLabelExpressions", problems)
+        terms.append(term)
+
+
+def _topology(term: Object, others: list[Object], path: str, problems: Problems) -> None:
+    keys: set[str] = set()
+    requirements = term.get("matchLabelExpressions", [])
+    for number, requirement in enumerate(requirements):
+        place, key, values = f"{path}[{number}]", requirement.get("key", ""), requirement.get("values", [])
+        if not values:
+            problems.required(f"{place}.values")
+        for index, value in enumerate(values):
+            if value in values[:index]:
+                problems.duplicate(f"{place}.values[{index}]", value)
+        labels({key: ""}, f"{place}.key", problems)
+        if key in keys:
+            problems.duplicate(f"{place}.key", key)
+        keys.add(key)
+    if not requirements or term in others:
+        problems.duplicate(path, "")
 
 
 def storage_class_change(found: Object, old: Object, problems: Problems) -> None:
@@ -268,7 +298,6 @@ def storage_class_change(found: Object, old: Object, problems: Problems) -> None
 
 def csi_driver(found: Object, problems: Problems) -> None:
     """CSIDriver."""
-    driver_name(found["metadata"].get("name"), "metadata.name", problems)
     spec: Any = found.get("spec", {})
     problems.one_of("spec.fsGroupPolicy", spec.get("fsGroupPolicy"), ["File", "None", "ReadWriteOnceWithFSType"])
     for index, mode in enumerate(spec.get("volumeLifecycleModes", [])):
@@ -278,3 +307,10 @@ def csi_driver(found: Object, problems: Problems) -> None:
     for index, audience in enumerate(audiences):
         if audience in audiences[:index]:
             problems.duplicate(f"spec.tokenRequests[{index}].audience", audience)
+    for index, request in enumerate(spec.get("tokenRequests", [])):
+        if request.get("expirationSeconds", 600) < 600:
+            problems.invalid(
+                f"spec.tokenRequests[{index}].expirationSeconds",
+                request["expirationSeconds"],
+                "may not specify a duration less than 10 minutes",
+            )

@@ -24,6 +24,7 @@ _STATEFUL_CAN_CHANGE = {
     "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
     "persistentVolumeClaimRetentionPolicy", "minReadySeconds",
 }  # fmt: skip
+_MOST_INDEXED = 100_000
 _METRICS = ["ContainerResource", "External", "Object", "Pods", "Resource"]
 
 
@@ -137,7 +138,12 @@ def selector_change(found: Object, old: Object, problems: Problems) -> None:
 
 def job(found: Object, problems: Problems) -> None:
     """Job."""
-    job_spec(found.get("spec", {}), "spec", problems)
+    spec, name = found.get("spec", {}), found["metadata"].get("name", "")
+    job_spec(spec, "spec", problems)
+    if spec.get("completionMode") == "Indexed" and spec.get("completions", 0) > 0:
+        last = f"{name}-{spec['completions'] - 1}"
+        if dns_label(last):
+            problems.invalid("metadata.name", name, f"will not able to create pod with invalid DNS label: {last}")
 
 
 def job_spec(spec: Object, path: str, problems: Problems) -> None:
@@ -151,6 +157,9 @@ def job_spec(spec: Object, path: str, problems: Problems) -> None:
     if spec.get("completionMode") == "Indexed":
         if "completions" not in spec:
             problems.required(f"{path}.completions", "when completion mode is Indexed")
+        if spec.get("parallelism", 0) > _MOST_INDEXED:
+            detail = f"must be less than or equal to {_MOST_INDEXED} when completion mode is Indexed"
+            problems.invalid(f"{path}.parallelism", spec["parallelism"], detail)
     else:
         for name in ("backoffLimitPerIndex", "maxFailedIndexes", "successPolicy"):
             if name in spec:
@@ -266,6 +275,10 @@ def _metric(metric: Object, path: str, problems: Problems) -> None:
     target = source.get("target", {})
     if not target.get("type"):
         problems.required(f"{path}.{field}.target.type", "must specify a metric target type")
+    if target.get("type") not in ("AverageValue", "Utilization", "Value"):
+        problems.invalid(
+            f"{path}.{field}.target.type", target.get("type", ""), "must be either Utilization, Value, or AverageValue"
+        )
     values = ("averageUtilization", "averageValue", "value")
     if not any(name in target for name in values):
         problems.required(
@@ -285,6 +298,8 @@ def _scaling(rules: Object, path: str, problems: Problems) -> None:
     if not 0 <= window <= 3600:
         problems.invalid(f"{path}.stabilizationWindowSeconds", window, "must be between 0 and 3600")
     problems.one_of(f"{path}.selectPolicy", rules.get("selectPolicy", "Max"), ["Disabled", "Max", "Min"])
+    if "policies" in rules and not rules["policies"]:
+        problems.required(f"{path}.policies", "must specify at least one Policy")
     for index, policy in enumerate(rules.get("policies", [])):
         place = f"{path}.policies[{index}]"
         problems.one_of(f"{place}.type", policy.get("type", ""), ["Percent", "Pods"])
@@ -330,7 +345,7 @@ def _with_claimed_volumes(spec: Object) -> Object:
     spec = copy.deepcopy(spec)
     pod = spec["template"]["spec"]
     pod["volumes"] = [volume for volume in pod.get("volumes", []) if volume.get("name") not in claims]
-    pod["volumes"] += [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims]
+    pod["volumes"] += [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in dict.fromkeys(claims)]
     return spec
 
 
