@@ -226,6 +226,12 @@ def test_passes_the_compliance_pack(app: cdk.App, stack: cdk.Stack) -> None:
     app.synth()
 
 
+def test_the_functions_code_is_its_own_folder_and_nothing_else(app: cdk.App, stack: cdk.Stack) -> None:
+    model_repository(stack)
+    assets = Path(app.synth().directory).glob("asset.*")
+    assert {path.name for asset in assets for path in asset.rglob("*")} == {"__init__.py", "index.py"}
+
+
 @pytest.fixture
 def deployed(app: cdk.App, stack: cdk.Stack, aws: Callable[[str], Any]) -> Iterator[str]:
     """The repository in an embedded AWS: the name of its bucket."""
