@@ -6,6 +6,7 @@ from ministack.core.responses import get_region
 from ministack.services.cloudformation import provisioners, stacks
 
 from rehearsal.emulator import attributes, ec2, eks_parts, iam, other_services, schemas
+from rehearsal.emulator.deletion_protection import refuse_if_protected
 from rehearsal.emulator.observed import Observed, ignored
 from rehearsal.emulator.patching import wrap
 from rehearsal.emulator.provisioner import Provisioner, Resource
@@ -92,6 +93,7 @@ def _supervised(resource_type: str, handler: Handler) -> Handler:
         return physical_id, attributes.complete(resource_type, physical_id, new, answered or {})
 
     def delete(physical_id: str, properties: Properties, *logical_id: str) -> None:
+        refuse_if_protected(resource_type, physical_id, properties)
         handler["delete"](physical_id, properties, *logical_id)
         attributes.forget(resource_type, physical_id)
 
@@ -126,6 +128,7 @@ def _handler(provisioner: Provisioner) -> Handler:
         return physical_id, attributes.complete(kind, physical_id, new, {})
 
     def delete(physical_id: str, properties: Properties) -> None:
+        refuse_if_protected(kind, physical_id, properties)
         provisioner.delete(physical_id, properties)
         attributes.forget(kind, physical_id)
 

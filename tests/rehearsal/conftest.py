@@ -1,5 +1,6 @@
 """The embedded AWS for tests of what it adds to the emulator: started once, used by one stack a test."""
 
+import hashlib
 import json
 import re
 import time
@@ -109,7 +110,8 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
 @pytest.fixture
 def cloud(aws: EmbeddedAws, request: pytest.FixtureRequest) -> Cloud:
     """A stack of the test's own."""
-    return Cloud(aws, re.sub(r"\W+|_", "-", request.node.name)[:50].strip("-"))
+    name = re.sub(r"\W+|_", "-", request.node.name)[:40].strip("-")
+    return Cloud(aws, f"{name}-{hashlib.sha256(request.node.name.encode()).hexdigest()[:6]}")
 
 
 @pytest.fixture

@@ -115,6 +115,22 @@ def test_a_bucket_with_content_cannot_be_deleted(cloud: Any, stack_failed: type[
         cloud.delete()
 
 
+@pytest.mark.parametrize(
+    ("kind", "properties"),
+    [
+        ("AWS::Cognito::UserPool", {"DeletionProtection": "ACTIVE"}),
+        ("AWS::QLDB::Ledger", {"PermissionsMode": "STANDARD", "DeletionProtection": True}),
+    ],
+    ids=["real", "recorded"],
+)
+def test_what_is_protected_from_deletion_cannot_be_deleted(
+    cloud: Any, stack_failed: type[Exception], kind: str, properties: dict[str, Any]
+) -> None:
+    cloud.create({"Data": {"Type": kind, "Properties": properties}})
+    with pytest.raises(stack_failed, match="cannot be deleted: DeletionProtection is on"):
+        cloud.delete()
+
+
 def test_the_same_rule_twice_in_a_security_group_fails(cloud: Any, stack_failed: type[Exception]) -> None:
     rule = {"GroupId": {"Ref": "Group"}, "IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "CidrIp": "10.0.0.0/8"}
     with pytest.raises(stack_failed, match="already exists"):
