@@ -3,11 +3,12 @@
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from config.reference import section_of
 from config.schema import Account
 
 ACCOUNTS = Path(__file__).parent / "accounts"
@@ -99,10 +100,8 @@ def _explain(problem: ErrorDetails) -> str:
 
 def _keys(place: tuple[int | str, ...]) -> list[str]:
     """The keys that the table at ``place`` may have."""
-    model: Any = Account
-    for part in place:
-        if isinstance(part, str) and isinstance(model, type) and issubclass(model, BaseModel):
-            model = model.model_fields[part].annotation if part in model.model_fields else None
-        while (arguments := get_args(model)) and not (isinstance(model, type) and issubclass(model, BaseModel)):
-            model = next((a for a in arguments if a is not type(None) and a is not Ellipsis and a is not str), None)
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+    model: type[BaseModel] | None = Account
+    for part in place:  # a part that is no field names a table of the user's own, such as a cluster
+        if model and part in model.model_fields:
+            model, _ = section_of(model.model_fields[str(part)].annotation)
+    return list(model.model_fields) if model else []

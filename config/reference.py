@@ -67,10 +67,15 @@ def _values(annotation: Any, field: FieldInfo | None = None) -> str:
     if origin in (Union, UnionType):
         return " or ".join(_values(argument) for argument in arguments if argument is not type(None))
     if origin is tuple:
-        return f"list of {_values(arguments[0])}s"
+        return f"list of {_plural(_values(arguments[0]))}"
     if origin is dict:
-        return f"table of {_values(arguments[1])}s"
+        return f"table of {_plural(_values(arguments[1]))}"
     return {str: "string", int: "integer", bool: "`true` or `false`", float: "number"}[annotation]
+
+
+def _plural(value: str) -> str:
+    head, of, rest = value.partition(" of ")
+    return f"{head}s{of}{rest}"
 
 
 def _default(field: FieldInfo) -> str:

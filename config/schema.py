@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from config.audit import Audit
+from config.clusters import Cluster, InstanceType, Zone, named_for_their_purpose, problems_of_zones, shipped_clusters
 from config.network import Bastion, Network
 from config.section import Section, key
 from config.storage import Storage
@@ -41,6 +42,16 @@ class Account(Section):
     storage: Storage = key("Storage of the platform.", default=Storage())
     logs: Logs = key("Logs of the platform.", default=Logs())
     audit: Audit = key("Audit trail of the account.", default=Audit())
+    offerings: dict[Zone, tuple[InstanceType, ...]] = key(
+        "Instance types that each zone offers, of those in use, as AWS answers in this account: "
+        "`aws ec2 describe-instance-type-offerings --location-type availability-zone`. Zones that are not listed are "
+        "not checked.",
+        default_factory=dict,
+    )
+    clusters: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,18}[a-z0-9])?$")], Cluster],
+        BeforeValidator(named_for_their_purpose),
+    ] = key("Kubernetes clusters by name. Default: 'training' and 'inference'.", default_factory=shipped_clusters)
 
     @field_validator("removal_policy")
     @classmethod
@@ -73,3 +84,11 @@ class Account(Section):
             zones = ", ".join(network.availability_zones)
             raise ValueError(f"lustre.availability_zone: {zone} is not in the network; name one of {zones}")
         return storage
+
+    @field_validator("clusters")
+    @classmethod
+    def _clusters_fit_their_zones(cls, clusters: dict[str, Cluster], info: ValidationInfo) -> dict[str, Cluster]:
+        network, offerings = info.data.get("network"), info.data.get("offerings", {})
+        if network and (problems := list(problems_of_zones(clusters, network.availability_zones, offerings))):
+            raise ValueError("; ".join(problems))
+        return clusters

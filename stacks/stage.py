@@ -1,8 +1,11 @@
+from collections import Counter
+
 from aws_cdk import Environment, RemovalPolicy, Stage
 from constructs import Construct
 
 from config.schema import Account
 from stacks.audit import AuditStack
+from stacks.cluster import ClusterStack
 from stacks.data import DataStack
 from stacks.network import NetworkStack
 from stacks.security import SecurityStack
@@ -58,6 +61,7 @@ class PlatformStage(Stage):
             logs=settings.logs,
             removal_policy=removal_policy,
         )
+        self.clusters = self._clusters(settings, removal_policy)
         self.audit = AuditStack(
             self,
             "Audit",
@@ -65,6 +69,29 @@ class PlatformStage(Stage):
             logs=settings.logs,
             log_key=self.security.keys.logs,
             recorded_buckets=[self.storage.features.bucket, self.storage.models.bucket],
-            emergency_roles={},
+            emergency_roles={_words(name): stack.cluster.break_glass_role for name, stack in self.clusters.items()},
             removal_policy=removal_policy,
         )
+
+    def _clusters(self, settings: Account, removal_policy: RemovalPolicy) -> dict[str, ClusterStack]:
+        clusters: dict[str, ClusterStack] = {}
+        addresses: Counter[str] = Counter()
+        for name, cluster in settings.clusters.items():
+            clusters[name] = ClusterStack(
+                self,
+                f"{_words(name)}Cluster",
+                settings=cluster,
+                vpc=self.network.network.vpc,
+                bastion=self.network.bastion,
+                keys=self.security.keys,
+                logs=settings.logs,
+                addresses_in_use=addresses,
+                removal_policy=removal_policy,
+            )
+            addresses.update(clusters[name].cluster.addresses_by_zone)
+        return clusters
+
+
+def _words(name: str) -> str:
+    """``training-eu`` as ``TrainingEu``."""
+    return "".join(word.capitalize() for word in name.split("-"))

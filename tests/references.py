@@ -43,7 +43,7 @@ class Templates:
                 producer = name.partition(":")[0]
                 return self._value(producer, self._output(producer, name))
             case {"Fn::Join": [str(separator), list(parts)]}:
-                return separator.join(self._value(stack, part) for part in parts)
+                return separator.join(str(self._value(stack, part)) for part in parts)
             case {"Fn::Split": [str(separator), text]}:
                 return self._value(stack, text).split(separator)
             case {"Fn::Select": [index, items]}:

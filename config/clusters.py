@@ -1,0 +1,234 @@
+"""The ``[clusters.<name>]`` sections: Kubernetes clusters, their nodes, and who may do what in them."""
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+
+from config.section import Section, key
+
+_NAME = r"^[a-z]([-a-z0-9]{0,18}[a-z0-9])?$"
+
+InstanceType = Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9]+$")]
+Zone = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d[a-z]$")]
+RoleArn = Annotated[str, Field(pattern=r"^arn:aws[-a-z]*:iam::\d{12}:role/[\w+=,.@/-]+$")]
+PrincipalArn = Annotated[str, Field(pattern=r"^arn:aws[-a-z]*:iam::\d{12}:(role|user)/[\w+=,.@/-]+$")]
+
+
+def _public_cidr(value: str) -> str:
+    try:
+        block = ipaddress.IPv4Network(value)
+    except ValueError as error:
+        raise ValueError(f"must be a network such as '203.0.113.0/24', got {value!r}: {error}") from None
+    if block.prefixlen < 8:
+        raise ValueError(f"{value} is open to the world; name the networks of your offices")
+    return value
+
+
+class NodeGroup(Section):
+    """Nodes of one kind. In each zone a group of its own grows and shrinks between the two limits."""
+
+    purpose: Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")] = key(
+        "What its nodes are for: 'system' for the platform's own pods, 'general' for pods that ask for nothing, or "
+        "a word that pods name to get there ('training', 'inference', 'spark', ...)."
+    )
+    instance_types: Annotated[tuple[InstanceType, ...], Field(min_length=1)] = key(
+        "EC2 instance types, alike in vCPUs, memory and accelerators; several make spot capacity easier to get."
+    )
+    max_per_zone: Annotated[int, Field(ge=0, le=450)] = key("Nodes in each zone at most. 0 leaves a shipped group out.")
+    min_per_zone: Annotated[int, Field(ge=0, le=450)] = key(
+        "Nodes in each zone at least. A change of either limit sets the group back to its minimum: change them while "
+        "it is idle.",
+        default=0,
+    )
+    capacity: Literal["on_demand", "spot"] = key(
+        "'spot' costs less and may be taken back at two minutes' notice.", default="on_demand"
+    )
+    availability_zones: tuple[Zone, ...] = key("Zones of the network to run in. Default: all.", default=())
+    ami_type: str | None = key(
+        "EKS's node image, such as 'AL2023_x86_64_NVIDIA'. Instance types with accelerators need one that has their "
+        "driver. Default: Amazon Linux 2023 for the processor.",
+        default=None,
+    )
+    image_id: Annotated[str, Field(pattern=r"^ami-[0-9a-f]{8,17}$")] | None = key(
+        "A node image of your own instead, one that starts with nodeadm as Amazon Linux 2023 does.", default=None
+    )
+    disk_gib: Annotated[int, Field(ge=20, le=16384)] = key("Size of each node's disk, GiB.", default=100)
+    max_pods: Annotated[int, Field(ge=4, le=250)] | None = key(
+        "Pods on each node at most; fewer pods need fewer addresses. Default: what the instance type allows.",
+        default=None,
+    )
+    gpu_replicas: Annotated[int, Field(ge=1, le=48)] = key(
+        "Pods that share one GPU by taking turns; they can see each other's load, not their memory's limits.", default=1
+    )
+
+    @field_validator("min_per_zone")
+    @classmethod
+    def _limits_are_in_order(cls, least: int, info: ValidationInfo) -> int:
+        most = info.data.get("max_per_zone")
+        if most is not None and least > most > 0:
+            raise ValueError(f"must be max_per_zone or less, got {least} and {most}")
+        return least
+
+
+class Addresses(Section):
+    """How many addresses of the network nodes keep ready for pods."""
+
+    warm_ip_target: Annotated[int, Field(ge=1)] = key(
+        "Addresses kept free on each node beyond those in use.", default=5
+    )
+    minimum_ip_target: Annotated[int, Field(ge=1)] = key("Addresses that each node holds at least.", default=10)
+    prefix_delegation: bool = key(
+        "Take addresses in blocks of 16, so that small instance types run up to 110 pods.", default=False
+    )
+
+
+class Access(Section):
+    """Which IAM roles may do what. A role must exist before the cluster does, and is named once."""
+
+    admins: tuple[RoleArn, ...] = key("Roles that may do everything.", default=())
+    operators: tuple[RoleArn, ...] = key(
+        "Roles that see everything but secrets, drain nodes, restart and scale workloads.", default=()
+    )
+    viewers: tuple[RoleArn, ...] = key("Roles that see everything but secrets, such as data scientists.", default=())
+
+    @model_validator(mode="after")
+    def _each_role_once(self) -> "Access":
+        places: dict[str, list[str]] = {}
+        for level in Access.model_fields:
+            for role in getattr(self, level):
+                places.setdefault(role, []).append(level)
+        for role, levels in places.items():
+            if len(levels) > 1:
+                raise ValueError(f"{role} is named {len(levels)} times ({', '.join(levels)}); name each role once")
+        return self
+
+
+_SYSTEM = {"purpose": "system", "instance_types": ("m7i.xlarge",), "min_per_zone": 1, "max_per_zone": 4}
+_CPU = {"purpose": "general", "instance_types": ("m7i.2xlarge",), "max_per_zone": 10}
+_SHIPPED: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "training": {
+        "system": _SYSTEM,
+        "cpu": _CPU,
+        "training-gpu": {
+            "purpose": "training",
+            "instance_types": ("p4d.24xlarge",),
+            "ami_type": "AL2023_x86_64_NVIDIA",
+            "disk_gib": 500,
+            "max_per_zone": 2,
+            "max_pods": 30,
+        },
+        "spark": {
+            "purpose": "spark",
+            "instance_types": ("r6i.2xlarge", "r5.2xlarge", "r5a.2xlarge"),
+            "capacity": "spot",
+            "max_per_zone": 20,
+        },
+    },
+    "inference": {
+        "system": _SYSTEM,
+        "cpu": _CPU,
+        "inference-gpu": {
+            "purpose": "inference",
+            "instance_types": ("g5.xlarge",),
+            "ami_type": "AL2023_x86_64_NVIDIA",
+            "disk_gib": 200,
+            "max_per_zone": 8,
+            "max_pods": 30,
+        },
+    },
+}
+
+
+class Cluster(Section):
+    """A Kubernetes cluster. 'training' and 'inference' are shipped; name as many as you like."""
+
+    purpose: Literal["training", "inference"] = key(
+        "What runs on it, and which node groups it is shipped with. Default: its name, if that is one of these."
+    )
+    kubernetes: Annotated[str, Field(pattern=r"^1\.\d{2}$")] | None = key(
+        'Kubernetes minor, in quotes, such as "1.35". Default: the platform\'s.', default=None
+    )
+    public_access_cidrs: tuple[Annotated[str, AfterValidator(_public_cidr)], ...] = key(
+        "Public networks from which the API server answers too. Default: none; it answers inside the network only.",
+        default=(),
+    )
+    access: Access = key("Who may do what.", default=Access())
+    break_glass_principals: tuple[PrincipalArn, ...] = key(
+        "Users and roles that may take the emergency role, with a second factor. Default: everybody whom IAM lets, "
+        "with a second factor.",
+        default=(),
+    )
+    workload_identity: Literal["pod_identity", "irsa", "kube2iam"] = key(
+        "How pods get AWS roles. 'irsa' for clients that do not know EKS Pod Identity; 'kube2iam' is a legacy choice "
+        "with a warning.",
+        default="pod_identity",
+    )
+    autoscaler: Literal["cluster_autoscaler", "karpenter"] = key(
+        "What adds and removes nodes. With 'karpenter' only 'system' groups are made ahead.",
+        default="cluster_autoscaler",
+    )
+    addresses: Addresses = key("Addresses that nodes keep ready.", default=Addresses())
+    node_groups: dict[Annotated[str, Field(pattern=_NAME)], NodeGroup] = key(
+        "Node groups by name. A shipped group takes the keys that you give and keeps the rest; others are added.",
+        default_factory=dict,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_from_what_is_shipped(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or not isinstance(given.get("node_groups", {}), dict):
+            return given
+        shipped = _SHIPPED.get(str(given.get("purpose")), {})
+        changes = given.get("node_groups", {})
+        groups = {name: _merged(shipped.get(name, {}), changes.get(name, {})) for name in {**shipped, **changes}}
+        return {**given, "node_groups": groups}
+
+    @property
+    def groups(self) -> dict[str, NodeGroup]:
+        """The node groups that are made: all but those left out."""
+        return {name: group for name, group in self.node_groups.items() if group.max_per_zone}
+
+
+def _merged(shipped: Mapping[str, Any], changes: Any) -> Any:
+    return {**shipped, **changes} if isinstance(changes, dict) else changes
+
+
+def named_for_their_purpose(clusters: Any) -> Any:
+    """Clusters that are called like a purpose have it, unless they say otherwise."""
+    if not isinstance(clusters, dict):
+        return clusters
+    return {
+        name: {"purpose": name, **cluster} if name in _SHIPPED and isinstance(cluster, dict) else cluster
+        for name, cluster in clusters.items()
+    }
+
+
+def shipped_clusters() -> dict[str, Cluster]:
+    """The clusters of an account file that names none."""
+    return {name: Cluster.model_validate({"purpose": name}) for name in _SHIPPED}
+
+
+def problems_of_zones(
+    clusters: Mapping[str, Cluster], zones: tuple[str, ...], offered: Mapping[str, tuple[str, ...]]
+) -> Iterator[str]:
+    """What does not fit the network's zones and the instance types that they offer, one line each."""
+    for cluster_name, cluster in clusters.items():
+        for name, group in cluster.groups.items():
+            place = f"{cluster_name}.node_groups.{name}"
+            if strangers := [zone for zone in group.availability_zones if zone not in zones]:
+                yield (
+                    f"{place}.availability_zones: {', '.join(strangers)} not in network.availability_zones; "
+                    f"choose from {', '.join(zones)}"
+                )
+                continue
+            for instance_type in group.instance_types:
+                chosen = group.availability_zones or zones
+                if missing := [zone for zone in chosen if instance_type not in offered.get(zone, (instance_type,))]:
+                    having = [zone for zone in zones if instance_type in offered.get(zone, ())]
+                    fix = f"set availability_zones = {having}" if having else "choose another type"
+                    yield (
+                        f"{place}.instance_types: {instance_type} is not offered in {', '.join(missing)}; "
+                        f"{fix}, or renew [offerings]"
+                    )
