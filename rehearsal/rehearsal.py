@@ -4,12 +4,11 @@ import contextlib
 import signal
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rehearsal import leftovers, report
 from rehearsal.assembly import Assembly
-from rehearsal.cdk import Cdk, synthesize
+from rehearsal.cdk import Cdk, Synthesis
 from rehearsal.embedded_aws import EmbeddedAws
 from rehearsal.errors import RehearsalError
 from rehearsal.leftovers import Leftovers, State
@@ -42,30 +41,30 @@ def rehearse(app: Sequence[str], *, keep: bool = False, port: int | None = None,
 
 
 def _steps(app: Sequence[str], aws: EmbeddedAws, run: Run, *, keep: bool) -> None:
-    with ThreadPoolExecutor(1) as background:
-        first = _synthesize(app, run, "synth")
-        aws.wait_until_healthy()
-        cdk = Cdk(aws, run)
-        cdk.bootstrap(first)
-        empty = aws.state()
+    first = _synthesize(app, run)
+    aws.wait_until_healthy()
+    cdk = Cdk(aws, run)
+    cdk.bootstrap(first)
+    empty = aws.state()
 
-        # A second synthesis, as a second `cdk deploy` would make one; it costs no time beside the first deployment.
-        again = background.submit(synthesize, app, run.folder / "again", run.log("synth again"))
+    # A second synthesis, as a second `cdk deploy` would make one; it costs no time beside the first deployment.
+    with Synthesis(app, folder=run.temporary / "assembly", log=run.log("synth-again")) as again:
         deployed = cdk.deploy(first)
-        _deploy_again(cdk, aws, again.result())
-        cdk.diff(first)
-        Narrator("diff").say("no difference")
-        if keep:
-            _print_report(first, aws.state(), report.Timing(deployed.seconds, {}), None)
-            return
-        destroyed = cdk.destroy(first)
-        left = _leave_nothing(empty, aws.state())
-        _print_report(first, aws.state(), report.Timing(deployed.seconds, destroyed.seconds), left)
+        _deploy_again(cdk, aws, again.assembly())
+    cdk.diff(first)
+    Narrator("diff").say("no difference")
+    if keep:
+        _print_report(first, aws.state(), report.Timing(deployed.seconds, {}), None)
+        return
+    destroyed = cdk.destroy(first)
+    left = _leave_nothing(empty, aws.state())
+    _print_report(first, aws.state(), report.Timing(deployed.seconds, destroyed.seconds), left)
 
 
-def _synthesize(app: Sequence[str], run: Run, step: str) -> Assembly:
-    narrator = Narrator(step)
-    assembly = synthesize(app, run.folder / "assembly", run.log(step))
+def _synthesize(app: Sequence[str], run: Run) -> Assembly:
+    narrator = Narrator("synth")
+    with Synthesis(app, folder=run.folder / "assembly", log=run.log("synth")) as synthesis:
+        assembly = synthesis.assembly()
     if not assembly.stacks:
         raise RehearsalError("synthesis made no stack; there is nothing to rehearse")
     resources = sum(sum(stack.types().values()) for stack in assembly.stacks)

@@ -46,12 +46,13 @@ def _creating(create: Callable[..., Answer], kubernetes: KubernetesApi) -> Calla
         cluster = eks._clusters[body["name"]]
         try:
             access = kubernetes.create_cluster(_key(cluster["name"]), cluster["version"])
+            cluster["resourcesVpcConfig"] |= _security_group(cluster)
         except Exception:
+            kubernetes.delete_cluster(_key(cluster["name"]))
             eks._clusters.pop(cluster["name"], None)
             raise
         authority = base64.b64encode(access.certificate_authority.encode()).decode()
         cluster |= {"endpoint": access.endpoint, "certificateAuthority": {"data": authority}, "status": "ACTIVE"}
-        cluster["resourcesVpcConfig"] |= _security_group(cluster)
         return 200, answer[1], json.dumps({"cluster": eks._sanitize(cluster)}).encode()
 
     return creating

@@ -80,6 +80,15 @@ def test_after_a_failure_the_words_are_those_of_the_cli_without_its_progress(nar
     ]
 
 
+def test_a_failure_that_the_cli_does_not_explain_is_explained(narrator: Narrator) -> None:
+    hear(
+        narrator,
+        "Tiny |   2 | 8:57:12 PM | DELETE_FAILED           | AWS::Cognito::UserPool     | Pool protected\n"
+        "❌  Tiny: destroy failed DeploymentError: DELETE_FAILED ([Pool])",
+    )
+    assert narrator.words().splitlines()[-1] == "AWS::Cognito::UserPool Pool protected"
+
+
 def test_words_that_the_cli_does_not_sum_up_are_kept_whole(narrator: Narrator) -> None:
     hear(narrator, "Template format error: Unrecognized resource types: [AWS::SNS::Topik]")
     assert narrator.words() == "Template format error: Unrecognized resource types: [AWS::SNS::Topik]"
