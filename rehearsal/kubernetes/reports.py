@@ -78,8 +78,9 @@ def job(found: Object, now: str) -> Object:
 
 
 def volume_claim(found: Object, now: str) -> Object:
-    """Bound."""
-    return {"phase": "Bound"}
+    """Bound, to a volume of the size that was asked for."""
+    storage = found["spec"].get("resources", {}).get("requests", {}).get("storage")
+    return {"phase": "Bound", "capacity": {"storage": storage}}
 
 
 def load_balanced(found: Object, now: str) -> Object:

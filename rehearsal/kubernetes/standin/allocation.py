@@ -33,10 +33,7 @@ def prepare(found: Object, allocator: Allocator) -> None:
     spec = found.get("spec", {})
     match found["kind"]:
         case "CustomResourceDefinition":
-            names = spec.get("names", {})
-            names["singular"] = names.get("singular") or names.get("kind", "").lower()
-            names["listKind"] = names.get("listKind") or f"{names.get('kind', '')}List"
-            spec.setdefault("conversion", {"strategy": "None"})
+            _complete_definition(spec)
         case "Job":
             _select(found, spec)
         case "LimitRange":
@@ -57,8 +54,8 @@ def allocate(spec: Object, allocator: Allocator) -> None:
     """Give a service its address and its ports on nodes."""
     kind = spec.get("type", "ClusterIP")
     if kind != "ExternalName":
-        spec.setdefault("clusterIP", allocator.address())
-        spec.setdefault("clusterIPs", [spec["clusterIP"]])
+        spec["clusterIP"] = spec.get("clusterIP") or allocator.address()
+        spec["clusterIPs"] = [spec["clusterIP"]]
         spec.setdefault("ipFamilies", ["IPv4"])
         spec.setdefault("ipFamilyPolicy", "SingleStack")
     if kind == "NodePort" or (kind == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts")):
@@ -72,9 +69,7 @@ def allocate(spec: Object, allocator: Allocator) -> None:
 def keep_allocated(found: Object, old: Object, allocator: Allocator) -> None:
     """On an update, keep of a service what it was given and the update leaves out."""
     if found["kind"] == "CustomResourceDefinition":
-        for name in ("singular", "listKind"):
-            found["spec"].get("names", {}).setdefault(name, old["spec"]["names"].get(name))
-        found["spec"].setdefault("conversion", {"strategy": "None"})
+        _complete_definition(found["spec"])
     if found["kind"] != "Service":
         return
     spec, before = found["spec"], old["spec"]
@@ -83,8 +78,8 @@ def keep_allocated(found: Object, old: Object, allocator: Allocator) -> None:
             spec.pop(name, None)
         return
     for name in _KEPT_FOR_SERVICES[:4]:
-        if name in before:
-            spec.setdefault(name, before[name])
+        if name in before and not spec.get(name):
+            spec[name] = before[name]
     ports = {(port.get("protocol"), port.get("port")): port for port in before.get("ports", [])}
     for port in spec.get("ports", []):
         same = ports.get((port.get("protocol"), port.get("port")), {})
@@ -93,6 +88,13 @@ def keep_allocated(found: Object, old: Object, allocator: Allocator) -> None:
         elif spec.get("type") == "ClusterIP" and port.get("nodePort") == same.get("nodePort"):
             port.pop("nodePort", None)
     allocate(spec, allocator)
+
+
+def _complete_definition(spec: Object) -> None:
+    names = spec.setdefault("names", {})
+    names["singular"] = names.get("singular") or names.get("kind", "").lower()
+    names["listKind"] = names.get("listKind") or f"{names.get('kind', '')}List"
+    spec.setdefault("conversion", {"strategy": "None"})
 
 
 def _select(job: Object, spec: Object) -> None:

@@ -116,6 +116,7 @@ class Cluster:
             self._name(kind, namespace, found)
             self._complete(kind, found, None)
             self._typed(kind).check(found, None)
+            options.examine(found)
             if self.store.get(_collection(kind), (found["metadata"].get("namespace", ""), found["metadata"]["name"])):
                 raise already_exists(kind.group, kind.plural, found["metadata"]["name"])
             manager = self._manager(kind, options, "Update")
@@ -223,6 +224,7 @@ class Cluster:
             self._name(kind, namespace, new)
             self._complete(kind, new, None)
             typed.check(new, None)
+            options.examine(new)
             ownership.set_owners(new, owners)
             return new if options.dry_run else self._keep(kind, new, None)
 
@@ -232,6 +234,7 @@ class Cluster:
         """Check and store what is to replace ``old``, unless it is the same."""
         if not subresource:
             self._typed(kind).check(new, old)
+            options.examine(new)
         ownership.set_owners(new, owners)
         if _same(old, new):
             return old

@@ -139,10 +139,6 @@ def _rolling_update(surge: Any, unavailable: Any) -> Callable[[Object], None]:
     return fill
 
 
-def _csi_driver(found: Object) -> None:
-    set_defaults("CSIDriverSpec", found.setdefault("spec", {}))
-
-
 def _job(found: Object) -> None:
     """Of a Job itself; the template of a CronJob has no defaults of its own."""
     spec = found.get("spec", {})
@@ -238,7 +234,6 @@ def _webhook_service(found: Object) -> None:
 _deployment_update = _rolling_update("25%", "25%")
 _daemon_update = _rolling_update(0, 1)
 _RULES: dict[str, Callable[[Object], None]] = {
-    "CSIDriver": _csi_driver,
     "Container": _container,
     "DaemonSetSpec": lambda found: _daemon_update(found["updateStrategy"]),
     "DeploymentSpec": lambda found: _deployment_update(found["strategy"]),

@@ -1,7 +1,13 @@
 """How a request wants to be treated, and the time it is answered."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
+
+
+def _accept(found: dict[str, Any]) -> None:
+    """Every content is allowed."""
 
 
 @dataclass(frozen=True)
@@ -12,6 +18,7 @@ class Options:
     :param manager: owner of the fields that are written.
     :param force: take fields from other owners.
     :param policy: what becomes of the dependents of a deleted object.
+    :param examine: called with each object before it is kept; raises where its content is not allowed.
     """
 
     dry_run: bool = False
@@ -19,6 +26,7 @@ class Options:
     manager: str = "unknown"
     force: bool = False
     policy: str = "Background"
+    examine: Callable[[dict[str, Any]], None] = _accept
 
 
 def now() -> str:

@@ -107,11 +107,12 @@ class Authorizer:
         )
         raise forbidden(access.group, plural.partition("/")[0], access.name, why)
 
-    def refuse_escalation(self, identity: Identity, kind: str, found: Object, namespace: str) -> None:
+    def refuse_escalation(self, identity: Identity, found: Object) -> None:
         """Nobody can grant what they do not have.
 
         :raises ApiError: 403, where a role or binding would.
         """
+        kind, namespace = found["kind"], found["metadata"].get("namespace", "")
         if kind in ("Role", "ClusterRole"):
             rules, verb, name = found.get("rules", []), "escalate", found["metadata"].get("name", "")
         elif kind in ("RoleBinding", "ClusterRoleBinding"):

@@ -19,6 +19,7 @@ from rehearsal.kubernetes.standin.formats import quantity
 _FOLDER = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema"
 _INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 _QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+_SCHEMA = "#/$defs/io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
 _WITHOUT_FIELDS = "CustomResourceSubresourceStatus"
 _RANGES = {"int32": 2**31, "int64": 2**63}
 
@@ -75,11 +76,14 @@ class Reader:
         self.unknown: list[str] = []
 
     def read(self, schema: Object, value: Any) -> Object:
-        """The object as it will be kept.
+        """The object as it will be kept. A spec that is left out is there, with its defaults.
 
         :raises ApiError: where a value is of another type than its field.
         """
         found: Object = self._read(schema, value, "")
+        spec = self._known.resolve(schema)[1].get("properties", {}).get("spec")
+        if spec is not None and "spec" not in found:
+            found["spec"] = self._read(spec, {}, "spec")
         return found
 
     def _read(self, schema: Object, value: Any, path: str) -> Any:
@@ -88,9 +92,7 @@ class Reader:
             return _read_scalar_union(name, value, path)
         types = schema.get("type")
         if types is None:
-            if name.endswith("JSONSchemaPropsOrBool") and not isinstance(value, (bool, dict)):
-                raise bad_request("boolean or JSON schema expected")
-            return value
+            return self._read_nested_schema(name, value, path)
         kind = types if isinstance(types, str) else types[0]
         if kind == "object":
             return self._read_object(name, schema, value, path)
@@ -98,6 +100,17 @@ class Reader:
             _check(value, list, path, "array")
             return [self._item(schema["items"], item, f"{path}[{index}]") for index, item in enumerate(value)]
         return _read_scalar(kind, schema.get("format"), value, path)
+
+    def _read_nested_schema(self, name: str, value: Any, path: str) -> Any:
+        """What has no type of its own: any JSON, or a schema inside a definition, where strictness ends."""
+        if name.endswith("JSONSchemaPropsOrBool") and not isinstance(value, (bool, dict)):
+            raise bad_request("boolean or JSON schema expected")
+        if "JSONSchemaPropsOr" not in name or not isinstance(value, dict):
+            return value
+        known = list(self.unknown)
+        found = self._read({"$ref": _SCHEMA}, value, path)
+        self.unknown = known
+        return found
 
     def _item(self, schema: Object, item: Any, path: str) -> Any:
         return self._read(schema, _zero(*self._known.resolve(schema)) if item is None else item, path)

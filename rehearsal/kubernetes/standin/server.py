@@ -3,6 +3,7 @@
 import json
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -204,9 +205,8 @@ class Request:
         return kind
 
     def _write(self, kind: ResourceType, method: str, content: Any, media: str) -> tuple[int, Object]:
-        target, options, cluster = self._target, self._options, self._cluster
-        if isinstance(content, dict) and kind.group == "rbac.authorization.k8s.io" and not isinstance(content, list):
-            self._authorizer.refuse_escalation(self._identity, kind.kind, {"metadata": {}, **content}, target.namespace)
+        target, cluster = self._target, self._cluster
+        options = replace(self._options, examine=self._examine)
         if method == "POST":
             if target.name or (kind.namespaced and not target.namespace):
                 raise ApiError(
@@ -220,6 +220,9 @@ class Request:
         if method == "PUT":
             return 200, cluster.update(kind, target.namespace, target.name, content, options, target.subresource)
         return 200, cluster.patch(kind, target.namespace, target.name, content, media, options, target.subresource)
+
+    def _examine(self, found: Object) -> None:
+        self._authorizer.refuse_escalation(self._identity, found)
 
     def _scale(self, kind: ResourceType, content: Any, media: str, options: Options) -> Object:
         target = self._target

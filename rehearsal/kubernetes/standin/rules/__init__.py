@@ -56,6 +56,7 @@ _RULES: dict[str, Rule] = {
 }
 _CREATIONS: dict[str, Rule] = {"Ingress": networking.ingress_creation}
 _CHANGES: dict[str, Change] = {
+    "CSIDriver": volumes.csi_driver_change,
     "ClusterRoleBinding": access.binding_change,
     "ConfigMap": configuration.immutable_change,
     "CustomResourceDefinition": definitions.definition_change,

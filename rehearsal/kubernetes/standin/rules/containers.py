@@ -55,6 +55,8 @@ def containers(spec: Object, volumes: set[str], path: str, problems: Problems) -
         place = f"{path}.initContainers[{index}]"
         _container(container, volumes, place, problems)
         _unique(container, names, place, problems)
+        if "restartPolicy" in container:
+            problems.one_of(f"{place}.restartPolicy", container["restartPolicy"], ["Always"])
         if container.get("restartPolicy") == "Always":
             _hooks(container, spec, place, problems)
             continue
@@ -330,7 +332,10 @@ def seccomp(profile: Object | None, path: str, problems: Problems) -> None:
     """A seccomp profile's type and file."""
     if profile is None:
         return
-    problems.one_of(f"{path}.type", profile.get("type", ""), _SECCOMP)
+    if not profile.get("type"):
+        problems.required(f"{path}.type", "type is required when seccompProfile is set")
+    else:
+        problems.one_of(f"{path}.type", profile["type"], _SECCOMP)
     if profile.get("type") == "Localhost":
         if "localhostProfile" not in profile:
             problems.required(f"{path}.localhostProfile", "must be set when seccomp type is Localhost")

@@ -49,9 +49,9 @@ def definition_change(found: Object, old: Object, problems: Problems) -> None:
         if spec.get(name) != before.get(name):
             problems.invalid(f"spec.{name}", spec.get(name), "field is immutable")
     for name in ("plural", "kind"):
-        if spec["names"].get(name) != before["names"].get(name):
-            problems.invalid(f"spec.names.{name}", spec["names"].get(name), "field is immutable")
-    versions = {version["name"] for version in spec["versions"]}
+        if spec.get("names", {}).get(name) != before["names"].get(name):
+            problems.invalid(f"spec.names.{name}", spec.get("names", {}).get(name), "field is immutable")
+    versions = {version.get("name") for version in spec.get("versions", [])}
     for index, stored in enumerate(old.get("status", {}).get("storedVersions", [])):
         if stored not in versions:
             problems.invalid(

@@ -102,7 +102,7 @@ def _projections(source: Object, path: str, problems: Problems) -> None:
                     "may not specify a duration less than 10 minutes",
                 )
             if not token.get("path"):
-                problems.required(f"{place}.serviceAccountToken.path")
+                problems.required(f"{path}.path")
         if len(one) > 1:
             problems.forbidden(place, "may not specify more than 1 volume type per source")
 
@@ -196,19 +196,19 @@ def claim_change(found: Object, old: Object, problems: Problems) -> None:
     """A bound claim can only grow."""
 
     def fixed(spec: Object) -> Object:
-        return {
-            key: value
-            for key, value in spec.items()
-            if key not in ("resources", "volumeName", "volumeAttributesClassName")
-        }
+        kept = {key: value for key, value in spec.items() if key not in ("volumeName", "volumeAttributesClassName")}
+        resources = kept.pop("resources", {})
+        requests = {name: value for name, value in resources.get("requests", {}).items() if name != "storage"}
+        return {**kept, "resources": {**resources, "requests": requests}}
 
     if fixed(found["spec"]) != fixed(old["spec"]):
         problems.forbidden(
             "spec",
             "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
         )
-    asked, before = (one["spec"].get("resources", {}).get("requests", {}).get("storage") for one in (found, old))
-    if (quantity(asked) or 0) < (quantity(before) or 0):
+    asked = found["spec"].get("resources", {}).get("requests", {}).get("storage")
+    has = old.get("status", {}).get("capacity", {}).get("storage")
+    if (quantity(asked) or 0) < (quantity(has) or 0):
         problems.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")
 
 
@@ -294,6 +294,13 @@ def storage_class_change(found: Object, old: Object, problems: Problems) -> None
         if found.get(name) != old.get(name):
             problems.forbidden(name, f"updates to {name} are forbidden.")
     unchanged(found, old, ["volumeBindingMode"], "", problems)
+
+
+def csi_driver_change(found: Object, old: Object, problems: Problems) -> None:
+    """How volumes are attached is for good."""
+    for name, shown in (("attachRequired", "attachedRequired"), ("volumeLifecycleModes", "volumeLifecycleModes")):
+        if found["spec"].get(name) != old["spec"].get(name):
+            problems.invalid(f"spec.{shown}", found["spec"].get(name), "field is immutable")
 
 
 def csi_driver(found: Object, problems: Problems) -> None:

@@ -85,7 +85,7 @@ def daemon_set(found: Object, problems: Problems) -> None:
                     f"{path}.maxSurge", update["maxSurge"], "may not be set when maxUnavailable is non-zero"
                 )
         case kind:
-            problems.unsupported("spec.updateStrategy.type", kind, ["OnDelete", "RollingUpdate"])
+            problems.unsupported("spec.updateStrategy", kind, ["OnDelete", "RollingUpdate"])
 
 
 def stateful_set(found: Object, problems: Problems) -> None:
@@ -313,9 +313,9 @@ def _selected_template(spec: Object, kind: str, problems: Problems) -> None:
     selector, template = spec.get("selector"), spec.get("template", {})
     labels: dict[str, str] = template.get("metadata", {}).get("labels", {})
     if selector is None:
-        problems.required("spec.selector")
         if kind != "daemonset":
-            problems.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
+            problems.required("spec.selector")
+        problems.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
     else:
         before = len(problems.causes)
         label_selector(selector, "spec.selector", problems)
