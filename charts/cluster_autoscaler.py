@@ -74,7 +74,6 @@ class ClusterAutoscaler(ManifestChart):
     :param region: the AWS region; nodes hide their metadata from pods.
     :param image: the autoscaler's image; its minor must be the cluster's.
     :param placement: tolerations and node selection of the platform's own pods.
-    :param service_account_annotations: how the service account gets its AWS role. Default: none.
     """
 
     def __init__(
@@ -86,13 +85,11 @@ class ClusterAutoscaler(ManifestChart):
         region: str,
         image: str,
         placement: Manifest,
-        service_account_annotations: Manifest | None = None,
     ) -> None:
         super().__init__(scope, id)
-        account = metadata(NAME, NAMESPACE, annotations=dict(service_account_annotations or {}))
         bound = {"service_account": NAME, "account_namespace": NAMESPACE}
         self.add(
-            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account},
+            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(NAME, NAMESPACE)},
             *role_with_binding(NAME, _CLUSTER_RULES, **bound),
             *role_with_binding(NAME, _STATUS_RULES, namespace=NAMESPACE, **bound),
             self._deployment(image, region, _arguments(cluster_name), placement),
@@ -118,14 +115,16 @@ class ClusterAutoscaler(ManifestChart):
             "readinessProbe": health,
             "securityContext": RESTRICTED_CONTAINER,
         }
+        labels = {"app.kubernetes.io/name": NAME}
+        spread = {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "ScheduleAnyway"}
         pod = {
             "serviceAccountName": NAME,
             "priorityClassName": "system-cluster-critical",
             "securityContext": {**RESTRICTED_POD, "runAsUser": 65534, "fsGroup": 65534},
+            "topologySpreadConstraints": [{**spread, "labelSelector": {"matchLabels": labels}}],
             "containers": [container],
             **placement,
         }
-        labels = {"app.kubernetes.io/name": NAME}
         return {
             "apiVersion": "apps/v1",
             "kind": "Deployment",

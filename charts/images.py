@@ -67,6 +67,10 @@ class Images:
         """The tag alone, for Helm values that want it apart."""
         return self._entry(name).tag
 
+    def digest(self, name: str) -> str | None:
+        """``sha256:...`` where it is recorded, for Helm values that want it apart."""
+        return self._entry(name).digest
+
     def reference(self, name: str) -> str:
         """What goes into a container's ``image``: repository, tag and, where it is recorded, digest."""
         entry = self._entry(name)

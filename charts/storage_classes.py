@@ -12,6 +12,8 @@ TRAINING_DATA_VOLUME = "training-data"
 class StorageClasses(ManifestChart):
     """Where volumes come from: encrypted gp3 disks by default, EFS for what several pods write, Lustre for training.
 
+    EFS gives each claim an access point, and mounts it over TLS as the role of the driver's pods on the node.
+
     :param key_arn: KMS key of the disks.
     :param file_system_id: EFS file system; each claim gets an access point of its own. Default: no class for it.
     :param lustre: FSx for Lustre file system that training pods mount, linked to the feature bucket. Default: none.
@@ -96,7 +98,7 @@ def _shared(file_system_id: str) -> Manifest:
             "directoryPerms": "700",
             "basePath": "/claims",
         },
-        "mountOptions": ["tls"],
+        "mountOptions": ["tls", "iam"],  # the file system takes no others
         "reclaimPolicy": "Delete",
         "volumeBindingMode": "Immediate",
     }

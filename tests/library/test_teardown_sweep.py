@@ -60,7 +60,7 @@ class Cluster:
 
 
 def empty(cluster: Cluster, *, volumes: bool = True, seconds: float = 5) -> list[str]:
-    return sweep(cluster, volumes=volumes, deadline=time.monotonic() + seconds, pause=0)
+    return sweep(cluster, volumes=volumes, deadline=time.monotonic() + seconds, pause=0, settle=0)
 
 
 def test_an_empty_cluster_is_left_alone() -> None:
@@ -107,6 +107,17 @@ def test_a_step_waits_until_the_one_before_is_gone() -> None:
     cluster.delete = watched  # type: ignore[method-assign]
     empty(cluster)
     assert gone_first == [True]
+
+
+def test_those_who_watched_get_time_to_take_their_records_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R-11: a hosted zone that still has a record of external-dns cannot be deleted."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    far = time.monotonic() + 60
+    sweep(Cluster({"/apis/karpenter.sh/v1/nodepools": [thing("gpu", None)]}), volumes=True, deadline=far, settle=30)
+    assert slept == []
+    sweep(Cluster({INGRESSES: [thing("dashboard")]}), volumes=True, deadline=far, settle=30)
+    assert slept == [30]
 
 
 def test_what_never_goes_is_named_with_its_finalizers_and_what_to_do() -> None:

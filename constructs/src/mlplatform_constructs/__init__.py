@@ -20,6 +20,7 @@ from ._node_group import NodeGroupSpec
 from ._provided_objects import ProvidedObjects
 from ._readiness import Readiness
 from ._shared_file_system import SharedFileSystem
+from ._teardown_guard import TeardownGuard
 from ._vpc_cni import VpcCni
 from ._workload_identity import WorkloadIdentity, WorkloadRole
 
@@ -47,6 +48,7 @@ __all__ = [
     "ProvidedObjects",
     "Readiness",
     "SharedFileSystem",
+    "TeardownGuard",
     "VpcCni",
     "WorkloadIdentity",
     "WorkloadRole",

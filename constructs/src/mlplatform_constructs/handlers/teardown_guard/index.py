@@ -1,10 +1,12 @@
-"""Entry point of the custom resource: does nothing until the stack is deleted."""
+"""Entry point of the custom resource: does nothing until its stack is deleted."""
 
 import json
 import os
 import time
 import urllib.request
 from typing import Any
+
+import boto3
 
 from .kubernetes import KubernetesApi
 from .sweep import sweep
@@ -19,18 +21,26 @@ def handler(event: dict[str, Any], context: Any) -> None:
         reason = _sweep(event, context) if event["RequestType"] == "Delete" else "nothing to do before the deletion"
         _answer(event, "SUCCESS", identity, reason)
     except Exception as error:
-        # Whatever went wrong must reach the person who deletes the stack, or CloudFormation waits an hour for nothing.
+        # Whatever went wrong must reach the person who deletes the stack, or CloudFormation waits for nothing.
         _answer(event, "FAILED", identity, f"{error} (log group {os.environ['AWS_LAMBDA_LOG_GROUP_NAME']})")
 
 
 def _sweep(event: dict[str, Any], context: Any) -> str:
     properties = event["ResourceProperties"]
+    if not _stack_goes(event["StackId"]):
+        return "the stack stays, and so does what is in the cluster"
     api = KubernetesApi.of_cluster(properties["ClusterName"])
     if api is None:
         return f"cluster {properties['ClusterName']} is gone already"
     seconds = context.get_remaining_time_in_millis() / 1000 - _LEFT_FOR_THE_ANSWER
     kept = sweep(api, volumes=properties["DeleteVolumes"] == "true", deadline=time.monotonic() + seconds)
     return f"kept volumes: {', '.join(kept)}" if kept else "nothing left"
+
+
+def _stack_goes(stack_id: str) -> bool:
+    """Whether the whole stack is being deleted. An update that drops or renames the guard deletes the guard alone."""
+    (stack,) = boto3.client("cloudformation").describe_stacks(StackName=stack_id)["Stacks"]
+    return str(stack["StackStatus"]) in ("DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS")
 
 
 def _answer(event: dict[str, Any], status: str, identity: str, reason: str) -> None:

@@ -39,20 +39,22 @@ class Step:
     :param path: where they are listed, over all namespaces.
     :param wanted: which of them must go.
     :param own: whether to delete them; else they go by what was deleted before, and are only waited for.
+    :param watched: whether somebody who holds no finalizer acts on their deletion, as external-dns does.
     """
 
     kind: str
     path: str
     wanted: Callable[[Object], bool] = lambda item: True
     own: bool = True
+    watched: bool = False
 
 
 def steps(*, volumes: bool) -> list[Step]:
     """Load balancers first, then nodes that no Auto Scaling group knows, then disks if they may go."""
     network = "/apis/networking.k8s.io/v1/ingresses"
     found = [
-        Step("Ingress", network),
-        Step("Service", "/api/v1/services", lambda item: item["spec"].get("type") == "LoadBalancer"),
+        Step("Ingress", network, watched=True),
+        Step("Service", "/api/v1/services", lambda item: item["spec"].get("type") == "LoadBalancer", watched=True),
         Step("TargetGroupBinding", "/apis/elbv2.k8s.aws/v1beta1/targetgroupbindings"),
         Step("NodePool", "/apis/karpenter.sh/v1/nodepools"),
         Step("NodeClaim", "/apis/karpenter.sh/v1/nodeclaims"),
@@ -65,25 +67,30 @@ def steps(*, volumes: bool) -> list[Step]:
     return found
 
 
-def sweep(api: Api, *, volumes: bool, deadline: float, pause: float = 5) -> list[str]:
+def sweep(api: Api, *, volumes: bool, deadline: float, pause: float = 5, settle: float = 30) -> list[str]:
     """Delete and wait, step by step.
 
     :param volumes: delete claims too, and with them the disks that were made for them.
     :param deadline: when to give up, in seconds of ``time.monotonic``.
     :param pause: seconds between two looks.
+    :param settle: seconds to leave to those who act on deletions that they have only watched.
     :returns: the disks that stay, by name; empty if ``volumes``.
     :raises TimeoutError: naming every object that is still there, its finalizers and what to do.
     """
+    was_watched = False
     for step in steps(volumes=volumes):
         if step.kind == "PersistentVolumeClaim":
             _stop_users_of_claims(api)
-        if step.own:
-            for item in _found(api, step):
-                api.delete(_address(step, item))
+        doomed = _found(api, step) if step.own else []
+        was_watched |= step.watched and bool(doomed)
+        for item in doomed:
+            api.delete(_address(step, item))
         while left := _found(api, step):
             if time.monotonic() > deadline:
                 raise TimeoutError(_complaint(step, left))
             time.sleep(pause)
+    if was_watched:
+        time.sleep(settle)
     if volumes:
         return []
     return [_name(item) for item in api.list("/api/v1/persistentvolumes") if _goes_with_its_claim(item)]

@@ -1,0 +1,71 @@
+"""The list of Helm charts, and where they come from when the account has a registry of its own."""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+LIST = Path(__file__).parent / "helm_charts.toml"
+
+
+@dataclass(frozen=True)
+class HelmChart:
+    """One entry of the list.
+
+    :param name: the chart's name, and the key in the list.
+    :param repository: where the chart is; with ``oci://`` the address of the chart itself.
+    :param version: of the chart.
+    :param source: where the source code is.
+    :param licence: SPDX identifier of the licence.
+    :param images: keys of its images in ``images.toml``.
+    """
+
+    name: str
+    repository: str
+    version: str
+    source: str
+    licence: str
+    images: tuple[str, ...]
+
+
+class HelmCharts:
+    """Looks charts up by their name.
+
+    :param registry: the account's registry; a chart lies below it as ``charts/<name>``. Default: each chart comes from
+        its own project.
+    """
+
+    def __init__(self, entries: Mapping[str, HelmChart], *, registry: str | None = None) -> None:
+        self._entries = dict(entries)
+        self._registry = registry
+
+    @classmethod
+    def load(cls, path: Path = LIST, *, registry: str | None = None) -> Self:
+        """Read the list of the project.
+
+        :raises ValueError: if an entry lacks a field or has one that nobody reads.
+        """
+        entries = {}
+        for name, fields in tomllib.loads(path.read_text(encoding="utf-8")).items():
+            try:
+                entries[name] = HelmChart(name=name, **{**fields, "images": tuple(fields["images"])})
+            except (KeyError, TypeError) as error:
+                raise ValueError(
+                    f"{path.name}: [{name}]: {error}; an entry has repository, version, source, licence, images"
+                ) from None
+        return cls(entries, registry=registry)
+
+    def __iter__(self) -> Iterator[HelmChart]:
+        return iter(self._entries.values())
+
+    def location(self, name: str) -> dict[str, str]:
+        """What Helm has to be told: ``chart``, ``repository`` and ``version``.
+
+        :raises ValueError: for a chart that is not on the list.
+        """
+        if name not in self._entries:
+            raise ValueError(f"helm_charts.toml: no chart {name!r}; there are: {', '.join(self._entries)}")
+        entry = self._entries[name]
+        repository = f"oci://{self._registry}/charts/{name}" if self._registry else entry.repository
+        return {"chart": name, "repository": repository, "version": entry.version}
