@@ -2,7 +2,7 @@ import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_repository import RepositoryError, from_xml, to_xml
@@ -30,6 +30,7 @@ def test_the_metadata_read_as_xml(metadata: dict[str, Any]) -> None:
     assert "        <item>relu</item>" in lines
 
 
+@settings(deadline=None, max_examples=50)
 @given(document=st.dictionaries(st.text(), JSON))
 def test_any_document_comes_back_from_xml_as_it_was(document: dict[str, Any]) -> None:
     """Row 113."""
