@@ -29,7 +29,8 @@ class Registry(dict[str, Handler]):
     """Answers for every type of the region's registry; one without a provisioner is recorded only."""
 
     def __contains__(self, resource_type: object) -> bool:
-        return self.get(str(resource_type)) is not None
+        name = str(resource_type)
+        return (name.startswith(_UNSUPERVISED) and super().__contains__(name)) or self._is_known(name)
 
     def __getitem__(self, resource_type: str) -> Handler:
         handler: Handler | None = self.get(resource_type)

@@ -27,7 +27,7 @@ GOOD = {
     "Kept": {"Type": "AWS::SQS::Queue", "DeletionPolicy": "Retain"},
 }
 BROKEN = {"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayNam": "typing error"}}}
-SLOW = "sleep 60"
+SLOW = f"{sys.executable} -c 'import time; time.sleep(60)'"
 
 Start = Callable[..., subprocess.Popen[str]]
 
