@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def locked_release(minor: str, releases: Path = RELEASES) -> Release:
     return Release(version[1], go[1], folder)
 
 
-def find(environment: dict[str, str] | None = None, cache: Path = CACHE) -> list[Binaries]:
+def find(environment: Mapping[str, str] | None = None, cache: Path = CACHE) -> list[Binaries]:
     """Every usable set of servers, the preferred first: the folder that the user names, or else what was built.
 
     :param environment: Default: that of the process.

@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rehearsal.kubernetes.client import MERGE_PATCH, ApiClient, ApiFailure
-from rehearsal.kubernetes.reports import REPORTS, missing_status
+from rehearsal.kubernetes.reports import REPORTS, certified, missing_status
 
 INTERVAL_SECONDS = 0.5
 _GRACE = timedelta(seconds=2)  # clients that delete a namespace with its objects still find these
+_WEBHOOKS = "/apis/admissionregistration.k8s.io/v1"
 _NAMESPACES = "/api/v1/namespaces"
 
 Object = dict[str, Any]
@@ -39,6 +40,12 @@ class Controllers:
         for collection in REPORTS:
             for found in self._client.items(f"{collection}?resourceVersion=0"):
                 self._report(collection, found)
+        for plural in ("mutatingwebhookconfigurations", "validatingwebhookconfigurations"):
+            for found in self._client.items(f"{_WEBHOOKS}/{plural}?resourceVersion=0"):
+                if webhooks := certified(found):
+                    seen = {"resourceVersion": found["metadata"]["resourceVersion"]}
+                    path = f"{_WEBHOOKS}/{plural}/{found['metadata']['name']}"
+                    self._ask("PATCH", path, {"metadata": seen, "webhooks": webhooks}, MERGE_PATCH)
         if self._keeps_namespaces:
             for namespace in self._client.items(_NAMESPACES):
                 self._keep(namespace)

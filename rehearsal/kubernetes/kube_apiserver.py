@@ -10,19 +10,19 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from rehearsal.kubernetes.access_policies import bind_access_policies
 from rehearsal.kubernetes.binaries import Binaries
 from rehearsal.kubernetes.certificates import LOOPBACK, CertificateAuthority, private_key_pem
 from rehearsal.kubernetes.client import ApiClient, ApiFailure
 from rehearsal.kubernetes.controllers import Controllers
 from rehearsal.kubernetes.etcd import Etcd
-from rehearsal.kubernetes.interface import Authenticate, ClusterAccess, Identity, KubernetesError
+from rehearsal.kubernetes.interface import Authenticate, ClusterAccess, KubernetesError, with_administrator
 from rehearsal.kubernetes.inventory import Inventory
 from rehearsal.kubernetes.kubeconfig import kubeconfig
 from rehearsal.kubernetes.processes import Server, free_port
 from rehearsal.kubernetes.token_review import TokenReviewWebhook
 
 _START_SECONDS = 60
-_ADMINISTRATOR = Identity("rehearsal", ("system:masters",))
 # Those that keep what the API alone leaves undone, and that need no nodes.
 _CONTROLLERS = (
     "clusterrole-aggregation-controller",
@@ -65,14 +65,9 @@ class KubeApiServer:
 
     def start(self, authenticate: Authenticate) -> None:
         """Serve the webhook that ``authenticate`` answers."""
-
-        def with_administrator(token: str) -> Identity | None:
-            if secrets.compare_digest(token, self._administrator_token):
-                return _ADMINISTRATOR
-            return authenticate(token)
-
         self._folder = tempfile.TemporaryDirectory(prefix="rehearsal-kubernetes-")
-        self._webhook = TokenReviewWebhook(CertificateAuthority("rehearsal-token-review"), with_administrator)
+        identify = with_administrator(authenticate, self._administrator_token)
+        self._webhook = TokenReviewWebhook(CertificateAuthority("rehearsal-token-review"), identify)
 
     def stop(self) -> None:
         """End everything, and remove what was written."""
@@ -154,7 +149,9 @@ class _Cluster:
                 )
             self._controllers = Controllers(client, namespaces=not binaries.has_controllers)
             self._wait(client, "/api/v1/namespaces/default/serviceaccounts/default")
-            self.inventory = Inventory(ApiClient(self.access, administrator_token))
+            self._client = ApiClient(self.access, administrator_token)
+            bind_access_policies(self._client)
+            self.inventory = Inventory(self._client)
         except BaseException:
             self.stop()
             raise

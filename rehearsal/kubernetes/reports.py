@@ -4,6 +4,7 @@ Waits for a rollout, a job, a bound volume or a load balancer's address therefor
 Whether an image starts, a probe passes or a job succeeds cannot be learned from it.
 """
 
+import base64
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -89,6 +90,18 @@ def load_balanced(found: Object, now: str) -> Object:
         return {}
     metadata = found["metadata"]
     return {"loadBalancer": {"ingress": [{"hostname": f"{metadata['name']}.{metadata['namespace']}.{_UNREACHABLE}"}]}}
+
+
+def certified(configuration: Object) -> list[Object] | None:
+    """The webhooks of a configuration with a certificate authority for those that lack one, or None where none does.
+
+    On AWS cert-manager fills it in, or the component itself. The text is no certificate: nothing calls a webhook here.
+    """
+    webhooks = configuration.get("webhooks") or []
+    if all(hook["clientConfig"].get("caBundle") for hook in webhooks):
+        return None
+    authority = base64.b64encode(b"filled in by the rehearsal; nothing calls this webhook").decode()
+    return [{**hook, "clientConfig": {"caBundle": authority, **hook["clientConfig"]}} for hook in webhooks]
 
 
 REPORTS: dict[str, tuple[str, Callable[[Object, str], Object]]] = {

@@ -43,7 +43,7 @@ def _handler(secret: str, authenticate: Authenticate) -> type[Handler]:
     class ReviewHandler(Handler):
         def do_POST(self) -> None:
             request = self.body()
-            if not secrets.compare_digest(self.bearer_token() or "", secret):
+            if not secrets.compare_digest((self.bearer_token() or "").encode(), secret.encode()):
                 self.reply(401, b"{}")
             else:
                 self.reply(200, json.dumps(review(json.loads(request), authenticate)).encode())

@@ -6,23 +6,21 @@ It keeps objects, checks them as the real one does, and runs nothing. ``docs/reh
 import secrets
 import threading
 
+from rehearsal.kubernetes.access_policies import bind_access_policies
 from rehearsal.kubernetes.certificates import CertificateAuthority
 from rehearsal.kubernetes.client import ApiClient
 from rehearsal.kubernetes.controllers import Controllers
-from rehearsal.kubernetes.interface import Authenticate, ClusterAccess, Identity, KubernetesError
+from rehearsal.kubernetes.interface import Authenticate, ClusterAccess, KubernetesError, with_administrator
 from rehearsal.kubernetes.inventory import Inventory
 from rehearsal.kubernetes.listener import Listener
 from rehearsal.kubernetes.standin.cluster import Cluster
-from rehearsal.kubernetes.standin.roles import MASTERS
 from rehearsal.kubernetes.standin.server import handler_for
-
-_AUTHENTICATED = "system:authenticated"
 
 
 class StandIn:
     """Clusters in this process, each behind a port of its own."""
 
-    name = "embedded stand-in"
+    name = "embedded stand-in; make kube-apiserver builds a real one where Go is"
 
     def __init__(self) -> None:
         self._authority = CertificateAuthority("rehearsal-kubernetes")
@@ -34,13 +32,7 @@ class StandIn:
     def start(self, authenticate: Authenticate) -> None:
         """Remember who answers for tokens."""
 
-        def identify(token: str) -> Identity | None:
-            if secrets.compare_digest(token, self._administrator_token):
-                return Identity("rehearsal", (MASTERS, _AUTHENTICATED))
-            found = authenticate(token) if token else None
-            return Identity(found.username, (*found.groups, _AUTHENTICATED)) if found else None
-
-        self._authenticate = identify
+        self._authenticate = with_administrator(authenticate, self._administrator_token)
 
     def stop(self) -> None:
         """Close every port."""
@@ -80,10 +72,13 @@ class _Served:
     ) -> None:
         self._listener = Listener(handler_for(cluster, authenticate), authority.issue("kube-apiserver"))
         self.access = ClusterAccess(self._listener.url, authority.pem)
-        self.inventory = Inventory(ApiClient(self.access, token))
+        self._client = ApiClient(self.access, token)
+        bind_access_policies(self._client)
+        self.inventory = Inventory(self._client)
         self._controllers = Controllers(ApiClient(self.access, token), namespaces=True)
 
     def stop(self) -> None:
         """Close the port."""
         self._controllers.stop()
+        self._client.close()
         self._listener.stop()

@@ -6,7 +6,7 @@ https://kubernetes.io/docs/reference/access-authn-authz/rbac/
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal.kubernetes.interface import Identity
+from rehearsal.kubernetes.interface import MASTERS, Identity
 from rehearsal.kubernetes.standin.errors import ApiError, Object, forbidden
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 _RBAC = "rbac.authorization.k8s.io"
 _AGGREGATE = f"{_RBAC}/aggregate-to-"
-MASTERS = "system:masters"
 _READ = ["get", "list", "watch"]
 _WRITE = ["create", "delete", "deletecollection", "patch", "update"]
 _WORKLOADS = ["daemonsets", "deployments", "deployments/scale", "replicasets", "statefulsets", "statefulsets/scale"]

@@ -4,10 +4,11 @@ import json
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
+from email.message import Message
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from rehearsal.kubernetes.interface import Authenticate, Identity
+from rehearsal.kubernetes.interface import AUTHENTICATED, Authenticate, Identity
 from rehearsal.kubernetes.listener import Handler, Listener
 from rehearsal.kubernetes.standin import discovery
 from rehearsal.kubernetes.standin.cluster import Cluster, as_version
@@ -37,7 +38,7 @@ def handler_for(cluster: Cluster, authenticate: Authenticate) -> type[Handler]:
                 identity = authenticate(self.bearer_token() or "")
                 if identity is None:
                     raise ApiError(401, "Unauthorized", "Unauthorized")
-                self._answer(content, identity)
+                self._answer(content, impersonated(cluster, identity, self.headers))
             except ApiError as error:
                 self.reply(error.code, json.dumps(error.status()).encode())
             except OSError:
@@ -93,6 +94,21 @@ def handler_for(cluster: Cluster, authenticate: Authenticate) -> type[Handler]:
             self.wfile.flush()
 
     return ClusterHandler
+
+
+def impersonated(cluster: Cluster, identity: Identity, headers: Message) -> Identity:
+    """The identity that a request is made for: its own, or, where RBAC allows it, that of somebody else.
+
+    :raises ApiError: 403, where RBAC does not.
+    """
+    username, groups = headers.get("Impersonate-User"), headers.get_all("Impersonate-Group") or []
+    if not username:
+        return identity
+    authorizer = Authorizer(cluster)
+    authorizer.require(identity, Access("impersonate", "", "users", name=username))
+    for group in groups:
+        authorizer.require(identity, Access("impersonate", "", "groups", name=group))
+    return Identity(username, tuple(dict.fromkeys((*groups, AUTHENTICATED))))
 
 
 def find_document(cluster: Cluster, parts: list[str], accept: str) -> Object | None:
