@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlplatform_constructs.handlers.model_check import index
-from model_repository import Damaged, NoSuchVersion, Package, Repository
+from model_repository import Conflict, Damaged, NoSuchVersion, Package, Repository
 
 BUCKET = "models"
 Event = dict[str, Any]
@@ -92,12 +92,14 @@ def test_a_version_whose_document_was_deleted_is_quarantined_and_its_number_not_
     assert repository.get(model, 1)["metadata"]["training"]["run"] == "run-1"
 
 
-def test_a_version_whose_document_was_deleted_can_be_withdrawn(
-    s3: Any, repository: Repository, check: index.Check, model: str, publish: Callable[..., Any]
+def test_a_version_whose_document_was_deleted_can_be_withdrawn_and_not_published_again(
+    s3: Any, repository: Repository, check: index.Check, model: str, tmp_path: Path, publish: Callable[..., Any]
 ) -> None:
-    publish()
+    document = publish()
     s3.delete_object(Bucket=BUCKET, Key=f"{model}/versions/1.json")
     check.one(f"{model}/versions/1.json")
+    with pytest.raises(Conflict, match=f"{model} 1: taken by a quarantined version; leave the number out"):
+        repository.publish(Package.read(tmp_path / "run-1"), model=model, number=document["version"], self_test=False)
     repository.withdraw(model, 1, reason="not needed")
     assert check.one(f"{model}/versions/1.json") == []
     assert keys(s3, f"{model}/") == [f"{model}/versions/1.json"]

@@ -88,6 +88,15 @@ def test_metadata_that_trace_a_model_are_required(make_package: Callable[..., Pa
     assert refusal(folder)[0] == f"metadata.json: {name}: required; add it"
 
 
+def test_an_image_is_named_by_digest(make_package: Callable[..., Path]) -> None:
+    """Row 114: a tag may be moved, a digest says what is inside."""
+    digest = "sha256:" + "0" * 64
+    assert Package.read(make_package("digest", image=f"registry.example/churn@{digest}")).metadata["image"]
+    assert refusal(make_package("tag", image="registry.example/churn:7"))[0].startswith(
+        "metadata.json: image: must match"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
