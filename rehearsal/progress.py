@@ -1,4 +1,4 @@
-"""What a person sees while a step runs: a line for each stack that is done, and signs of life in between."""
+"""What a person sees while a step runs: a line for each stack that changed, and signs of life in between."""
 
 import re
 import sys
@@ -77,8 +77,8 @@ class Narrator:
 
     def _finish(self, id: str, rest: str) -> None:
         self.seconds[id] = time.monotonic() - self._begun.get(id, self._started)
-        unchanged = " unchanged" if "no changes" in rest else ""
-        self.say(f"{id}{unchanged}", self.seconds[id])
+        if "no changes" not in rest:
+            self.say(id, self.seconds[id])
 
     def _live(self, event: re.Match[str]) -> None:
         of = f"/{event['total']}" if event["total"] else ""

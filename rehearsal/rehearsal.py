@@ -51,8 +51,8 @@ def _steps(app: Sequence[str], aws: EmbeddedAws, run: Run, *, keep: bool) -> Non
     with Synthesis(app, folder=run.temporary / "assembly", log=run.log("synth-again")) as again:
         deployed = cdk.deploy(first)
         _deploy_again(cdk, aws, again.assembly())
-    cdk.diff(first)
-    Narrator("diff").say("no difference")
+    compared = cdk.diff(first)
+    compared.say("no difference", compared.elapsed())
     if keep:
         _print_report(first, aws.state(), report.Timing(deployed.seconds, {}), None)
         return
@@ -81,7 +81,7 @@ def _number(count: int, what: str) -> str:
 def _deploy_again(cdk: Cdk, aws: EmbeddedAws, assembly: Assembly) -> None:
     """:raises RehearsalError: where a second deployment of the same sources changes a stack."""
     before = {tuple(stack) for stack in aws.state()["stacks"]}
-    cdk.deploy(assembly, step="again")
+    again = cdk.deploy(assembly, step="again")
     changed = sorted({tuple(stack) for stack in aws.state()["stacks"]} ^ before)
     if changed:
         names = ", ".join(sorted({name for _, name, _, _ in changed}))
@@ -89,6 +89,7 @@ def _deploy_again(cdk: Cdk, aws: EmbeddedAws, assembly: Assembly) -> None:
             f"{names}: changed by a second deployment of the same sources; "
             "synthesis must write the same template every time"
         )
+    again.say(f"{_number(len(assembly.stacks), 'stack')} unchanged", again.elapsed())
 
 
 def _leave_nothing(empty: State, after: State) -> Leftovers:

@@ -61,8 +61,8 @@ def test_a_stack_is_named_as_the_cli_names_it(narrator: Narrator, line: str, id:
     assert list(narrator.seconds) == [id]
 
 
-def test_a_stack_without_changes_says_so(narrator: Narrator) -> None:
-    assert "local/Security unchanged" in hear(narrator, "✅  local/Security (local-Security) (no changes)")
+def test_a_stack_without_changes_is_not_worth_a_line(narrator: Narrator) -> None:
+    assert hear(narrator, "✅  local/Security (local-Security) (no changes)") == ""
 
 
 def test_after_a_success_there_is_nothing_more_to_say(narrator: Narrator) -> None:
