@@ -1,5 +1,5 @@
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, cast
 
@@ -9,8 +9,16 @@ from constructs import Construct, Dependable, IDependable
 
 from ._kubernetes.contents import ClusterContents
 from ._kubernetes.gates import gates
-from ._kubernetes.keeping import inventory, readiness
-from ._kubernetes.packing import OTHER_TEMPLATE_BYTES, TEMPLATE_BYTES, Parcel, pack, too_large
+from ._kubernetes.keeping import inventory, inventory_of, readiness
+from ._kubernetes.packing import (
+    OTHER_TEMPLATE_BYTES,
+    PACK_BYTES,
+    TEMPLATE_BYTES,
+    Parcel,
+    size,
+    stages,
+    too_large,
+)
 from ._kubernetes.reading import read
 from ._kubernetes.tokens import without_numbers
 from ._kubernetes.waves import Wave
@@ -48,7 +56,7 @@ class Manifests(Construct):
         scope: Construct,
         id: str,
         *,
-        cluster: eks.ICluster,
+        cluster: eks.Cluster | eks.ICluster,
         objects: Sequence[Mapping[str, Any]],
         after: Sequence[IDependable | Readiness] = (),
         ready: Sequence[Readiness] = (),
@@ -56,23 +64,23 @@ class Manifests(Construct):
         super().__init__(scope, id)
         self._path, owner = self.node.path, self.node.addr
         self._stack = Stack.of(self)
-        contents = ClusterContents.of(cluster)
+        self._cluster = cast(eks.ICluster, cluster)
+        contents = ClusterContents.of(self._cluster)
         found, problems = read(objects, contents)
         parcels = [Parcel.of(one, {OWNER_LABEL: owner}) for one in found.objects]
-        self._refuse(problems + too_large(parcels) + self._no_room(parcels))
-        _TEMPLATES[self._stack] = self._template_bytes(parcels)
+        record = inventory_of(found.objects)
+        template_bytes = _TEMPLATES.get(self._stack, 0) + size(record) + sum(parcel.bytes for parcel in parcels)
+        self._refuse([*problems, *too_large(parcels), *self._too_many(len(parcels), size(record), template_bytes)])
 
-        self._cluster = cluster
+        _TEMPLATES[self._stack] = template_bytes
         self._revision = sha256("".join(without_numbers(parcel.text) for parcel in parcels).encode()).hexdigest()[:16]
-        self._last: Construct = inventory(self, cluster=cluster, owner=owner, objects=found.objects)
+        self._last = inventory(self, cluster=self._cluster, owner=owner, record=record)
         needed = [contents.namespaces[name] for name in sorted(found.used_namespaces) if name in contents.namespaces]
         needed += [contents.kinds[kind][1] for kind in sorted(found.used_kinds)]
-        first = [one for one in after if not isinstance(one, Readiness)]
-        self._last.node.add_dependency(*dict.fromkeys([*first, *needed]))
+        if first := dict.fromkeys([*(one for one in after if not isinstance(one, Readiness)), *needed]):
+            self._last.node.add_dependency(*first)
         self._wait("Before", [one for one in after if isinstance(one, Readiness)])
-        waits = gates(found.objects)
-        for wave in Wave:
-            self._deliver(wave, [parcel for parcel in parcels if parcel.object.wave == wave], waits.get(wave, []))
+        self._deliver(parcels, gates(found.objects))
         self._wait("Ready", ready)
         Dependable.implement(self, Dependable.of(self._last))
 
@@ -83,47 +91,51 @@ class Manifests(Construct):
         if problems:
             raise ValueError("\n".join(f"{self._path}: {problem}" for problem in problems))
 
-    def _template_bytes(self, parcels: Sequence[Parcel]) -> int:
-        """What all manifests of the stack take in its template, these included."""
-        return _TEMPLATES.get(self._stack, 0) + sum(parcel.bytes for parcel in parcels)
+    def _too_many(self, objects: int, record_bytes: int, template_bytes: int) -> Iterator[str]:
+        if not objects:
+            yield "objects: there are none; leave the construct out"
+        if record_bytes > PACK_BYTES:
+            yield f"objects: {objects:,} are too many for the record of one construct; divide them among several"
+        room = TEMPLATE_BYTES - OTHER_TEMPLATE_BYTES
+        if template_bytes > room:
+            yield (
+                f"objects: bring the manifests in stack {self._stack.node.path} to {template_bytes:,} bytes, and its "
+                f"template has room for {room:,}; move some to another stack"
+            )
 
-    def _no_room(self, parcels: Sequence[Parcel]) -> list[str]:
-        total, room = self._template_bytes(parcels), TEMPLATE_BYTES - OTHER_TEMPLATE_BYTES
-        if not parcels:
-            return ["objects: there are none; leave the construct out"]
-        if total <= room:
-            return []
-        return [
-            f"objects: bring the manifests in stack {self._stack.node.path} to {total:,} bytes, and its template has "
-            f"room for {room:,}; move some to another stack"
-        ]
+    def _deliver(self, parcels: Sequence[Parcel], waits: Mapping[Wave, Sequence[Readiness]]) -> None:
+        """Apply the waves, up to each one after which something must be ready."""
+        first = min(Wave)
+        for last in Wave:
+            if waits.get(last) or last == max(Wave):
+                for stage in stages([one for one in parcels if first <= one.object.wave <= last], first, last):
+                    self._apply_stage(stage)
+                self._wait(f"{last.title}Ready", waits.get(last, ()))
+                first = Wave(min(last + 1, max(Wave)))
 
-    def _deliver(self, wave: Wave, parcels: Sequence[Parcel], waits: Sequence[Readiness]) -> None:
-        """Apply a wave when the one before is done, and end it in one resource that the next can depend on."""
-        if not parcels:
-            return
-        scope = Construct(self, wave.title)
-        packs = [self._apply(scope, f"Pack{bits}", part) for bits, part in pack(parcels).items()]
-        scope.node.add_dependency(self._last)
-        if waits or len(packs) == 1:
-            self._last = packs[0] if len(packs) == 1 else scope
-            self._wait(f"{wave.title}Ready", waits)
-        else:
-            self._last = CfnWaitConditionHandle(self, f"{wave.title}Applied")  # does nothing, costs nothing
-            self._last.node.add_dependency(scope)
+    def _apply_stage(self, stage: Mapping[str, Sequence[Parcel]]) -> None:
+        """Make requests that follow the last resource, and one resource that follows all of them."""
+        requests = [self._apply(id, parcels) for id, parcels in stage.items()]
+        for request in requests:
+            request.add_resource_dependency(self._last)
+        self._last = requests[0]
+        if len(requests) > 1:
+            self._last = CfnWaitConditionHandle(self, f"{next(iter(stage)).rstrip('01')}Applied")  # costs nothing
+            for request in requests:
+                self._last.add_resource_dependency(request)
 
     def _wait(self, id: str, waits: Sequence[Readiness]) -> None:
         if waits:
             gate = readiness(self, id, cluster=self._cluster, of=waits, revision=self._revision)
-            gate.node.add_dependency(self._last)
+            gate.add_resource_dependency(self._last)
             self._last = gate
 
-    def _apply(self, scope: Construct, id: str, parcels: Sequence[Parcel]) -> Construct:
-        """One request to the CDK's handler. It only ever applies: what to remove, and when, the inventory knows."""
+    def _apply(self, id: str, parcels: Sequence[Parcel]) -> CfnResource:
+        """A request to the CDK's handler. It only ever applies: what to remove, and when, the inventory knows."""
         text = f"[{','.join(parcel.text for parcel in parcels)}]"
         tokens = any(parcel.tokens for parcel in parcels)
         manifest = eks.KubernetesManifest(
-            scope,
+            self,
             id,
             cluster=self._cluster,
             manifest=json.loads(text) if tokens else [],
@@ -131,6 +143,7 @@ class Manifests(Construct):
             prune=False,
             removal_policy=RemovalPolicy.RETAIN,
         )
+        resource = cast(CfnResource, manifest.node.default_child)
         if not tokens:  # one text crosses jsii, and is searched for tokens, in a sixth of the time of its objects
-            cast(CfnResource, manifest.node.default_child).add_property_override("Manifest", text)
-        return manifest
+            resource.add_property_override("Manifest", text)
+        return resource

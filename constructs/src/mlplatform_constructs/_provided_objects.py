@@ -1,5 +1,5 @@
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from aws_cdk import aws_eks_v2 as eks
 from constructs import Construct, Dependable, IDependable
@@ -29,7 +29,7 @@ class ProvidedObjects(Construct):
         scope: Construct,
         id: str,
         *,
-        cluster: eks.ICluster,
+        cluster: eks.Cluster | eks.ICluster,
         by: IDependable,
         namespaces: Sequence[str] = (),
         definitions: Sequence[Mapping[str, Any]] = (),
@@ -37,18 +37,33 @@ class ProvidedObjects(Construct):
         ready: Sequence[Readiness] = (),
     ) -> None:
         super().__init__(scope, id)
-        path = self.node.path
-        kinds: list[AnyKind] = [Definition.read(body) for body in definitions]
-        for name, reason in (unchecked or {}).items():
-            group, slash, kind = name.partition("/")
-            if not slash or not kind[:1].isupper():
-                raise ValueError(f"{path}: unchecked: {name!r} must be group/Kind, such as karpenter.sh/NodePool")
-            if not reason.strip():
-                raise ValueError(f"{path}: unchecked: {name} needs a reason why nobody checks its resources")
-            kinds.append(UncheckedKind(group, kind))
-        ClusterContents.of(cluster).add(self, namespaces=namespaces, kinds=kinds, path=path)
+        cluster = cast(eks.ICluster, cluster)
+        contents = ClusterContents.of(cluster)
+        kinds: list[AnyKind] = [
+            *(self._definition(*one) for one in enumerate(definitions)),
+            *(self._unchecked(*one) for one in (unchecked or {}).items()),
+        ]
+        if problems := [problem for kind in kinds if (problem := contents.kind_problem(kind))]:
+            raise ValueError("\n".join(f"{self.node.path}: {problem}" for problem in problems))
 
         if ready:
             gate = readiness(self, "Ready", cluster=cluster, of=ready, revision="")
             gate.node.add_dependency(by)
         Dependable.implement(self, Dependable.of(gate if ready else by))
+        contents.add(self, namespaces=namespaces, kinds=kinds)
+
+    def _definition(self, index: int, body: Mapping[str, Any]) -> Definition:
+        try:
+            return Definition.read(body)
+        except ValueError as error:
+            raise ValueError(f"{self.node.path}: definitions[{index}]: {error}") from None
+
+    def _unchecked(self, name: str, reason: str) -> UncheckedKind:
+        group, slash, kind = name.partition("/")
+        if not slash or not kind[:1].isupper():
+            raise ValueError(
+                f"{self.node.path}: unchecked: {name!r} must be group/Kind, such as 'karpenter.sh/NodePool'"
+            )
+        if not reason.strip():
+            raise ValueError(f"{self.node.path}: unchecked: {name} needs a reason why nobody checks its resources")
+        return UncheckedKind(group, kind)

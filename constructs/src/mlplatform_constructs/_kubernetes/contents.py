@@ -24,6 +24,7 @@ class ClusterContents:
     - ``keeper``: ARN of the function that waits for objects and removes them; empty until it is needed.
     """
 
+    cluster_name: str
     core: CoreSchemas
     owners: dict[Key, str] = field(default_factory=dict)
     namespaces: dict[str, IDependable] = field(default_factory=dict)
@@ -36,27 +37,25 @@ class ClusterContents:
 
         :raises ValueError: for a cluster of another app, whose Kubernetes version nobody here knows.
         """
-        if cluster not in _CONTENTS:
+        if cluster not in _OF_CLUSTER:
             resource = cluster.node.default_child
             if not isinstance(resource, eks.CfnCluster) or not resource.version:
                 raise ValueError(f"{cluster.node.path}: an imported cluster has no known version; use eks.Cluster")
-            _CONTENTS[cluster] = cls(core_schemas(resource.version))
-        return _CONTENTS[cluster]
+            _OF_CLUSTER[cluster] = cls(cluster.cluster_name, core_schemas(resource.version))
+        return _OF_CLUSTER[cluster]
 
-    def add(
-        self, by: IDependable, *, namespaces: Iterable[str] = (), kinds: Iterable[AnyKind] = (), path: str = ""
-    ) -> None:
-        """Let what comes later use what ``by`` brings.
-
-        :raises ValueError: for a kind that is already there.
-        """
+    def add(self, by: IDependable, *, namespaces: Iterable[str], kinds: Iterable[AnyKind]) -> None:
+        """Let what comes later use what ``by`` brings."""
         for kind in kinds:
-            if (kind.group, kind.kind) in self.kinds:
-                raise ValueError(f"{path}: {kind.kind} of {kind.group} is already defined; define it once")
             self.kinds[kind.group, kind.kind] = (kind, by)
         for namespace in namespaces:
             self.namespaces.setdefault(namespace, by)
 
+    def kind_problem(self, kind: AnyKind) -> str | None:
+        """Why nobody else can bring this kind, or None if it is free."""
+        taken = (kind.group, kind.kind) in self.kinds
+        return f"{kind.kind} of {kind.group} is already defined; define it once" if taken else None
 
-_CONTENTS: dict[eks.ICluster, ClusterContents] = {}
+
+_OF_CLUSTER: dict[eks.ICluster, ClusterContents] = {}
 """Holds on to the clusters: jsii makes another object of one that Python no longer refers to."""

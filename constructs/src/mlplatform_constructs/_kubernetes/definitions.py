@@ -45,7 +45,9 @@ class Definition:
                 },
             )
         except KeyError as missing:
-            raise ValueError(f"{CRD} {body['metadata']['name']}: {missing} is required below spec") from None
+            raise ValueError(f"spec: {missing} is required somewhere in it") from None
+        except (AttributeError, TypeError):
+            raise ValueError(f"spec: is not that of a {CRD}") from None
 
     def schema(self, version: str, metadata: Schema) -> Schema | None:
         """What resources of a version must look like, or None where the version is not served.

@@ -15,17 +15,19 @@ _HANDLERS = Path(__file__).parents[1] / "handlers"
 _ID = "ObjectKeeper"
 
 
-def object_keeper(scope: Construct, cluster: eks.ICluster) -> str:
-    """ARN of a cluster's function, for the custom resources in ``scope``. Made when a cluster is first asked for it.
+def object_keeper(cluster: eks.ICluster) -> str:
+    """ARN of a cluster's function, which is made when it is first needed.
 
     :raises ValueError: for a cluster without a kubectl handler of this app.
     """
-    provider = cast(Construct | None, eks.KubectlProvider.get_kubectl_provider(scope, cluster))
-    if provider is None:
-        raise ValueError(f"{cluster.node.path}: has no kubectl handler; give it kubectl_provider_options")
     contents = ClusterContents.of(cluster)
     if not contents.keeper:
-        contents.keeper = _keeper(provider).function_arn
+        provider = cast(Construct | None, cluster.kubectl_provider)
+        if provider is None:
+            raise ValueError(f"{cluster.node.path}: has no kubectl handler; give it kubectl_provider_options")
+        function = _keeper(provider)
+        eks.KubectlProvider.get_kubectl_provider(function, cluster)  # not before its role has access to the cluster
+        contents.keeper = function.function_arn
     return contents.keeper
 
 

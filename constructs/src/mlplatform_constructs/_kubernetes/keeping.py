@@ -4,40 +4,44 @@ import json
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from aws_cdk import CustomResource, Duration
+from aws_cdk import CfnResource
 from aws_cdk import aws_eks_v2 as eks
 from constructs import Construct
 
 from .._readiness import Readiness
+from .contents import ClusterContents
 from .handler import object_keeper
 from .objects import KubernetesObject
-from .waves import Wave
 
-_ANSWER_WITHIN = Duration.minutes(15)  # CloudFormation would wait an hour for a function that died
+_SERVICE_TIMEOUT = "900"  # seconds; else CloudFormation waits an hour for a function that died
 
 
-def inventory(scope: Construct, *, cluster: eks.ICluster, owner: str, objects: Iterable[KubernetesObject]) -> Construct:
+def inventory_of(objects: Iterable[KubernetesObject]) -> str:
+    """The objects of each wave, in order, as ``[apiVersion, kind, namespace, names]``."""
+
+    def place(one: KubernetesObject) -> tuple[str, str, str]:
+        return one.api_version, one.key.kind, one.key.namespace
+
+    waves = groupby(sorted(objects, key=lambda one: one.wave), lambda one: one.wave)
+    return _compact(
+        [
+            [[*where, sorted(one.key.name for one in same)] for where, same in groupby(sorted(wave, key=place), place)]
+            for _, wave in waves
+        ]
+    )
+
+
+def inventory(scope: Construct, *, cluster: eks.ICluster, owner: str, record: str) -> CfnResource:
     """Record what ``owner`` has in the cluster, before any of it is applied.
 
     What is no longer in the record is removed, but only when the whole update has succeeded, or was taken back.
     """
-    return CustomResource(
-        scope,
-        "Inventory",
-        service_token=object_keeper(scope, cluster),
-        resource_type="Custom::KubernetesInventory",
-        service_timeout=_ANSWER_WITHIN,
-        properties={
-            "ClusterName": cluster.cluster_name,
-            "Owner": owner,
-            "Objects": json.dumps(_listed(objects), separators=(",", ":")),
-        },
-    )
+    return _resource(scope, "Inventory", "Custom::KubernetesInventory", cluster, {"Owner": owner, "Objects": record})
 
 
 def readiness(
     scope: Construct, id: str, *, cluster: eks.ICluster, of: Sequence[Readiness], revision: str
-) -> CustomResource:
+) -> CfnResource:
     """Wait until objects are ready.
 
     :param revision: another one makes an update wait again.
@@ -53,31 +57,19 @@ def readiness(
         }
         for one in of
     ]
-    return CustomResource(
-        scope,
-        id,
-        service_token=object_keeper(scope, cluster),
-        resource_type="Custom::KubernetesReadiness",
-        service_timeout=_ANSWER_WITHIN,
-        properties={
-            "ClusterName": cluster.cluster_name,
-            "Minutes": str(max(one.minutes for one in of)),
-            "Waits": json.dumps(waits, separators=(",", ":")),
-            "Revision": revision,
-        },
-    )
+    minutes = max(one.minutes for one in of)
+    properties = {"Minutes": str(minutes), "Waits": _compact(waits), "Revision": revision}
+    return _resource(scope, id, "Custom::KubernetesReadiness", cluster, properties)
 
 
-def _listed(objects: Iterable[KubernetesObject]) -> list[list[list[object]]]:
-    """The objects of each wave, in order, as ``[apiVersion, kind, namespace, names]``."""
+def _resource(scope: Construct, id: str, type: str, cluster: eks.ICluster, properties: dict[str, str]) -> CfnResource:
+    common = {
+        "ServiceToken": object_keeper(cluster),
+        "ServiceTimeout": _SERVICE_TIMEOUT,
+        "ClusterName": ClusterContents.of(cluster).cluster_name,
+    }
+    return CfnResource(scope, id, type=type, properties=common | properties)
 
-    def wave(one: KubernetesObject) -> Wave:
-        return one.wave
 
-    def place(one: KubernetesObject) -> tuple[str, str, str]:
-        return one.api_version, one.key.kind, one.key.namespace
-
-    return [
-        [[*where, sorted(one.key.name for one in same)] for where, same in groupby(sorted(group, key=place), place)]
-        for _, group in groupby(sorted(objects, key=wave), wave)
-    ]
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 from .objects import KubernetesObject
 from .tokens import MAX_TOKEN_BYTES, tokens_in
-from .waves import WAVE_ANNOTATION
+from .waves import WAVE_ANNOTATION, Wave
 
 REQUEST_BYTES = 262_144
 """Largest event of an asynchronous invocation that every region and partition takes; CloudFormation sends one.
@@ -42,7 +42,7 @@ class Parcel:
     """One object as it will travel.
 
     - ``text``: its JSON.
-    - ``bytes``: of the JSON inside a JSON string, which is how both template and request hold it.
+    - ``bytes``: of that, as template and request hold it.
     """
 
     object: KubernetesObject
@@ -61,7 +61,7 @@ class Parcel:
 
     @cached_property
     def bytes(self) -> int:
-        return len(json.dumps(self.text)) + self.tokens * MAX_TOKEN_BYTES
+        return size(self.text)
 
     @cached_property
     def tokens(self) -> int:
@@ -78,21 +78,37 @@ class Parcel:
         return len(key.kind) + len(key.group) + len(key.name) + _LINE_EXTRA
 
 
-def pack(parcels: Sequence[Parcel], prefix: str = "") -> dict[str, Sequence[Parcel]]:
-    """Objects that fit together stay together; others are halved by the next bit of their place until they fit.
+def size(text: str) -> int:
+    """Bytes of a text as template and request hold it, inside a JSON string, with room for what its tokens become."""
+    return len(json.dumps(text)) + tokens_in(text) * MAX_TOKEN_BYTES
 
-    One more object therefore changes the pack that it comes into, or splits that one in two, and no other.
 
-    :return: packs by the bits that their objects' places have in common, each in the order that was given.
+def stages(parcels: Sequence[Parcel], first: Wave, last: Wave) -> list[dict[str, Sequence[Parcel]]]:
+    """Requests by name for the objects of some waves, one stage after the other; those of a stage may run together.
+
+    What fits into one request goes into one: kubectl applies its objects in their order, which is that of their waves.
+    Otherwise the waves are halved until what is left fits or is a single wave, whose objects are then halved by their
+    place. One more object therefore changes the request that it comes into, or splits it, and no other.
     """
     if not parcels:
-        return {}
-    if len(parcels) == 1 or _fits(parcels):
-        return {prefix: parcels}
-    bit = len(prefix)
-    zeros = [parcel for parcel in parcels if parcel.place[bit] == "0"]
-    ones = [parcel for parcel in parcels if parcel.place[bit] == "1"]
-    return pack(zeros, prefix + "0") | pack(ones, prefix + "1")
+        return []
+    if first == last:
+        return [{first.title + bits: part for bits, part in _halved(parcels).items()}]
+    if _fit(parcels):
+        return [{f"{first.title}To{last.title}": sorted(parcels, key=lambda parcel: parcel.object.wave)}]
+    middle = Wave((first + last) // 2)
+    before = [parcel for parcel in parcels if parcel.object.wave <= middle]
+    after = [parcel for parcel in parcels if parcel.object.wave > middle]
+    return stages(before, first, middle) + stages(after, Wave(middle + 1), last)
+
+
+def _halved(parcels: Sequence[Parcel], bits: str = "") -> dict[str, Sequence[Parcel]]:
+    """Parts that fit, by the bits that the places of their objects begin with."""
+    if len(parcels) <= 1 or _fit(parcels):
+        return {bits: parcels} if parcels else {}
+    zeros = [parcel for parcel in parcels if parcel.place[len(bits)] == "0"]
+    ones = [parcel for parcel in parcels if parcel.place[len(bits)] == "1"]
+    return _halved(zeros, bits + "0") | _halved(ones, bits + "1")
 
 
 def too_large(parcels: Sequence[Parcel]) -> list[str]:
@@ -105,8 +121,6 @@ def too_large(parcels: Sequence[Parcel]) -> list[str]:
     ]
 
 
-def _fits(parcels: Sequence[Parcel]) -> bool:
-    return (
-        sum(parcel.bytes for parcel in parcels) <= PACK_BYTES
-        and sum(parcel.reply_bytes for parcel in parcels) <= REPLY_BYTES
-    )
+def _fit(parcels: Sequence[Parcel]) -> bool:
+    whole, reply = sum(parcel.bytes for parcel in parcels), sum(parcel.reply_bytes for parcel in parcels)
+    return whole <= PACK_BYTES and reply <= REPLY_BYTES

@@ -41,6 +41,7 @@ def read(bodies: Sequence[Any], contents: ClusterContents) -> tuple[ObjectSet, l
     found = [problem for body in bodies if (problem := unusable(body))]
     usable: list[Body] = [body for body in bodies if not unusable(body)]
     reader = _Reader(contents, usable)
+    found += [problem for kind in reader.set.definitions.values() if (problem := contents.kind_problem(kind))]
     for body in usable:
         found += reader.add(body)
     return reader.set, found
@@ -72,6 +73,8 @@ class _Reader:
             return [f"{Key(group, name, namespace, body['metadata']['name'])}: {error}"]
         key = Key(group, name, "" if kind.namespaced is False else namespace, body["metadata"]["name"])
         found = [*problems(body, kind.schema), *self._identity_problems(key, kind), *_mismatches(body, group)]
+        if name == CRD and not found:
+            found += _undefining(body)
         self.set.objects.append(KubernetesObject(body, key, self._wave(body, kind)))
         self._seen.add(key)
         if key.namespace and key.namespace not in self.set.namespaces:
@@ -110,8 +113,16 @@ def _definitions(bodies: Sequence[Body]) -> Iterator[Definition]:
         if body["kind"] == CRD:
             try:
                 yield Definition.read(body)
-            except (AttributeError, TypeError, ValueError):
-                continue  # not even the shape of a definition: its own schema says where
+            except ValueError:
+                continue  # said when it is added
+
+
+def _undefining(body: Body) -> Iterator[str]:
+    """What a definition lacks although its own schema is content."""
+    try:
+        Definition.read(body)
+    except ValueError as error:
+        yield str(error)
 
 
 def _mismatches(body: Body, group: str) -> Iterator[str]:

@@ -1,0 +1,40 @@
+"""``python -m benchmarks.manifests``: what checking, packing and rendering 1,000 Kubernetes objects costs."""
+
+import os
+import subprocess
+import sys
+
+from benchmarks.timing import ROOT, Case, side_by_side
+
+RUNS = int(os.environ.get("RUNS", "5"))
+QUICK = {"CDK_VALIDATION": "false"}
+OBJECTS = 1_000
+
+
+def app(count: int) -> list[str]:
+    return [sys.executable, "-m", "benchmarks.manifests_app", str(count)]
+
+
+def calls(count: int) -> int:
+    """How often constructing this many objects crosses jsii."""
+    said = subprocess.run(app(count), cwd=ROOT, env={**os.environ, **QUICK}, capture_output=True, text=True, check=True)
+    return int(said.stdout)
+
+
+def main() -> None:
+    floor = Case("floor: an app with one bucket", [sys.executable, "benchmarks/floor_app.py"], QUICK)
+    without = Case("a cluster without objects", app(0), QUICK)
+    full = Case(f"the same with {OBJECTS:,} objects in 25 sets", app(OBJECTS), QUICK)
+    side_by_side([floor, without, full], RUNS)
+
+    print(f"Medians of {RUNS} runs, CPU seconds of Python and Node; the ratio is to the floor of this run.\n")
+    print("| what | CPU s | ratio |\n|---|---|---|")
+    for case in (floor, without, full):
+        print(f"| {case.name} | {case.seconds:.2f} | {case.seconds / floor.seconds:.2f} |")
+    added = full.seconds - without.seconds
+    print(f"| {OBJECTS:,} objects add | {added:.2f} | {added / floor.seconds:.2f} |")
+    print(f"\n{calls(OBJECTS) / OBJECTS:.2f} calls across jsii an object.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""From first deployment to last removal, failures included: the cluster holds what was last deployed."""
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mlplatform_constructs._kubernetes import packing
+from mlplatform_constructs.handlers.kubernetes_objects import readiness
+from tests.library.kubernetes_stand_in import Cluster
+from tests.library.stack_stand_in import Failed, Stack, Template
+from tests.manifests import (
+    Object,
+    config_map,
+    custom,
+    definition,
+    delivered,
+    deployment,
+    everything,
+    namespace,
+    role,
+    service,
+    service_account,
+    webhook,
+)
+
+POOL: Sequence[Object] = [
+    *(config_map(f"settings-{number}") for number in range(6)),
+    *(deployment(f"server-{number}") for number in range(3)),
+    *(role(f"role-{number}") for number in range(3)),
+    service_account(),
+    custom("one"),
+    custom("two"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small requests, so that objects move between many of them; and no pauses."""
+    monkeypatch.setattr(packing, "REPLY_BYTES", 120)
+    monkeypatch.setattr(readiness.time, "sleep", lambda seconds: None)
+
+
+@cache
+def template(chosen: frozenset[int]) -> Template:
+    """The template that delivers a part of the pool, with the namespace and the definition that it needs."""
+    return delivered([*(POOL[number] for number in sorted(chosen)), namespace(), definition()]).template
+
+
+def expected(chosen: frozenset[int]) -> set[str]:
+    bodies = [POOL[number] for number in chosen]
+    names = {f"{body['kind']} team-a/{body['metadata']['name']}" for body in bodies}
+    return names | {"Namespace team-a", "CustomResourceDefinition notebooks.example.com"}
+
+
+CHOICES = st.frozensets(st.sampled_from(range(len(POOL))))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(CHOICES, st.integers(0, 20)), min_size=1, max_size=4), st.randoms(use_true_random=False))
+def test_after_any_history_the_cluster_holds_what_was_last_deployed(
+    history: list[tuple[frozenset[int], int]], random: Random
+) -> None:
+    """R-1, R-12: whatever moves from request to request, whatever fails at whatever step, in any allowed order."""
+    cluster = Cluster(slow=True)
+    stack = Stack(cluster.answer, random)
+    deployed: frozenset[int] | None = None
+    for chosen, failing_step in history:
+        resources = sorted(template(chosen)["Resources"])
+        cluster.failing = resources[failing_step] if failing_step < len(resources) else ""
+        try:
+            stack.deploy(template(chosen))
+            deployed = chosen
+        except Failed:
+            assert not cluster.failing
+        assert cluster.names() == (expected(deployed) if deployed is not None else set())
+    cluster.failing = ""
+    stack.delete()
+    assert cluster.objects == {}
+
+
+def test_all_waves_and_gates_work_on_a_cluster_that_needs_its_time() -> None:
+    """R-1: the stand-in refuses whatever comes before its namespace, its definition or the webhook that guards it."""
+    cluster = Cluster(slow=True)
+    Stack(cluster.answer, Random(1)).deploy(delivered(everything()).template)
+    assert len(cluster.names()) == len(everything())
+
+
+def test_without_its_gates_the_same_set_is_refused() -> None:
+    """R-1: what the gates are for; the stand-in notices."""
+    broken = json.loads(json.dumps(delivered(everything()).template))
+    gates = {name: one for name, one in broken["Resources"].items() if one["Type"] == "Custom::KubernetesReadiness"}
+    for name, gate in gates.items():
+        del broken["Resources"][name]
+        for other in broken["Resources"].values():
+            if name in other.get("DependsOn", []):
+                other["DependsOn"] = [one for one in other["DependsOn"] if one != name] + gate["DependsOn"]
+    with pytest.raises(Failed, match="no matches for its kind|failed calling webhook"):
+        Stack(Cluster(slow=True).answer, Random(1)).deploy(broken)
+
+
+def test_objects_are_removed_last_wave_first() -> None:
+    """R-10."""
+    cluster = Cluster()
+    stack = Stack(cluster.answer, Random(1))
+    stack.deploy(delivered(everything()).template)
+    stack.delete()
+    kinds = [name.partition(" ")[0] for name in cluster.removed]
+    assert kinds[:3] == ["Notebook", "ValidatingWebhookConfiguration", "Deployment"]
+    assert kinds[-3:] == ["Namespace", "CustomResourceDefinition", "ConfigMap"]  # the last is the inventory
+
+
+def test_every_kind_of_object_goes_when_its_set_no_longer_has_it() -> None:
+    """Also those that ``kubectl apply --prune`` leaves alone, such as roles: access that is taken away is gone."""
+    cluster = Cluster()
+    stack = Stack(cluster.answer, Random(1))
+    stack.deploy(delivered([namespace(), role(), service_account()]).template)
+    stack.deploy(delivered([namespace(), service_account()]).template)
+    assert cluster.names() == {"Namespace team-a", "ServiceAccount team-a/worker"}
+    assert cluster.removed == ["Role team-a/reader"]
+
+
+def test_nothing_is_removed_before_a_deployment_has_succeeded() -> None:
+    cluster = Cluster()
+    stack = Stack(cluster.answer, Random(1))
+    stack.deploy(delivered([namespace(), role(), deployment()]).template)
+    changed = delivered([namespace(), deployment(image="example.com/server:2"), service()]).template
+    cluster.failing = next(name for name in changed["Resources"] if "Workloads" in name or "To" in name)
+    with pytest.raises(Failed):
+        stack.deploy(changed)
+    assert "Role team-a/reader" not in cluster.removed
+    assert "Service team-a/server" not in cluster.names()
+
+
+def test_what_another_set_has_taken_over_stays() -> None:
+    """A set may be renamed, or objects given to another one, without an interruption."""
+    cluster = Cluster()
+    stack = Stack(cluster.answer, Random(1))
+    stack.deploy(delivered([namespace(), config_map()], id="Old").template)
+    stack.deploy(delivered([namespace(), config_map()], id="New").template)
+    assert cluster.names() == {"Namespace team-a", "ConfigMap team-a/settings"}
+    assert cluster.removed == [name for name in cluster.removed if "inventory-" in name]
+    assert cluster.inventories() == 1
+
+
+def test_a_removal_that_does_not_end_fails_with_names_finalizers_and_what_to_do() -> None:
+    """R-3, R-12."""
+    cluster = Cluster()
+    stack = Stack(cluster.answer, Random(1))
+    stack.deploy(delivered([namespace(), config_map(), deployment()]).template)
+    held = cluster.objects["", "ConfigMap", "team-a", "settings"]
+    held["metadata"]["finalizers"] = ["example.com/guard"]
+    with pytest.raises(Failed) as error:
+        stack.delete()
+    assert str(error.value).splitlines() == [
+        "Still there:",
+        "ConfigMap team-a/settings, held by example.com/guard",
+        "kubectl delete: timed out waiting for settings",
+        "What has finalizers is let go by the controllers that set them: see that these run and what their logs say, "
+        "or take the finalizers off by hand. Then delete again.",
+    ]
+    del held["metadata"]["finalizers"]
+    stack.delete()
+    assert cluster.objects == {}
+
+
+def test_objects_of_a_kind_that_has_another_version_by_now_are_found() -> None:
+    cluster = Cluster()
+    stack = Stack(cluster.answer, Random(1))
+    stack.deploy(delivered([namespace(), definition(), custom()]).template)
+    recorded = json.loads(json.dumps(stack.template).replace("example.com/v1", "example.com/v1beta1"))
+    stack.template = recorded
+    stack.delete()
+    assert cluster.objects == {}
+
+
+def test_an_interrupted_deployment_can_be_repeated() -> None:
+    """R-1: what it left behind is taken over."""
+    cluster = Cluster()
+    cluster.apply(namespace())
+    cluster.apply(config_map())
+    Stack(cluster.answer, Random(1)).deploy(delivered([namespace(), config_map(), webhook(ca="Cg==")]).template)
+    assert len(cluster.names()) == 3
