@@ -34,9 +34,12 @@ def run(listener: socket.socket, *, cache: Path, node_modules: Path, until_stdin
     from ministack import app
 
     from rehearsal.emulator import eks, extensions
-    from rehearsal.kubernetes import choose
+    from rehearsal.kubernetes import KubernetesError, choose
 
-    kubernetes = choose()
+    try:
+        kubernetes = choose()
+    except KubernetesError as error:
+        sys.exit(f"rehearsal: {error}")
     kubernetes.start(eks.authenticate)
     try:
         extensions.install(kubernetes)
