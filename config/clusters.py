@@ -210,6 +210,16 @@ def shipped_clusters() -> dict[str, Cluster]:
     return {name: Cluster.model_validate({"purpose": name}) for name in _SHIPPED}
 
 
+def problems_of_accounts(clusters: Mapping[str, Cluster], account: str) -> Iterator[str]:
+    """Who could never take an emergency role, one line each."""
+    for name, cluster in clusters.items():
+        if strangers := [arn for arn in cluster.break_glass_principals if arn.split(":")[4] != account]:
+            yield (
+                f"{name}.break_glass_principals: {', '.join(strangers)} not in account {account}; "
+                "name its own users and roles"
+            )
+
+
 def problems_of_zones(
     clusters: Mapping[str, Cluster], zones: tuple[str, ...], offered: Mapping[str, tuple[str, ...]]
 ) -> Iterator[str]:

@@ -6,7 +6,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from config.audit import Audit
-from config.clusters import Cluster, InstanceType, Zone, named_for_their_purpose, problems_of_zones, shipped_clusters
+from config.clusters import (
+    Cluster,
+    InstanceType,
+    Zone,
+    named_for_their_purpose,
+    problems_of_accounts,
+    problems_of_zones,
+    shipped_clusters,
+)
 from config.network import Bastion, Network
 from config.section import Section, key
 from config.storage import Storage
@@ -87,8 +95,12 @@ class Account(Section):
 
     @field_validator("clusters")
     @classmethod
-    def _clusters_fit_their_zones(cls, clusters: dict[str, Cluster], info: ValidationInfo) -> dict[str, Cluster]:
-        network, offerings = info.data.get("network"), info.data.get("offerings", {})
-        if network and (problems := list(problems_of_zones(clusters, network.availability_zones, offerings))):
+    def _clusters_fit_the_account(cls, clusters: dict[str, Cluster], info: ValidationInfo) -> dict[str, Cluster]:
+        problems: list[str] = []
+        if account := info.data.get("account"):
+            problems += problems_of_accounts(clusters, account)
+        if network := info.data.get("network"):
+            problems += problems_of_zones(clusters, network.availability_zones, info.data.get("offerings", {}))
+        if problems:
             raise ValueError("; ".join(problems))
         return clusters

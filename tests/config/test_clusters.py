@@ -164,6 +164,14 @@ def test_access_is_for_roles(tmp_path: Path, arn: str) -> None:
     assert line.startswith("clusters.training.access.viewers.0: must match")
 
 
+def test_an_emergency_role_is_for_the_accounts_own_people(tmp_path: Path) -> None:
+    keeper = "arn:aws:iam::222222222222:user/keeper"
+    (line,) = mistakes(tmp_path, f'[clusters.training]\nbreak_glass_principals = ["{keeper}"]')
+    assert line == (
+        f"clusters: training.break_glass_principals: {keeper} not in account 111111111111; name its own users and roles"
+    )
+
+
 def test_an_instance_type_missing_in_a_zone_is_refused(tmp_path: Path) -> None:
     """Rows 2, 25."""
     offered = '[offerings]\neu-west-1a = ["m7i.xlarge"]\neu-west-1b = ["m7i.xlarge", "p4d.24xlarge"]\n'

@@ -367,9 +367,9 @@ def test_nodes_wait_for_their_network_and_dns_waits_for_nodes(stack: cdk.Stack) 
 def test_add_ons_are_those_of_the_release(stack: cdk.Stack, version: str) -> None:
     """Row 23."""
     made = cluster(stack, version=version)
-    assert {a["AddonName"]: a["AddonVersion"] for a in properties(stack, "AWS::EKS::Addon")} == dict(
-        made.release.addons
-    )
+    names = ("vpc-cni", "kube-proxy", "eks-pod-identity-agent", "coredns")
+    builds = {add_on["AddonName"]: add_on["AddonVersion"] for add_on in properties(stack, "AWS::EKS::Addon")}
+    assert builds == {name: made.release.addons[name] for name in names}
 
 
 def test_dns_runs_on_the_systems_nodes_and_the_network_keeps_few_addresses(stack: cdk.Stack) -> None:
@@ -502,6 +502,8 @@ def test_a_second_cluster_shares_the_subnets(stack: cdk.Stack) -> None:
         ({"public_access_cidrs": ["office"]}, "public_access_cidrs: must be networks such as"),
         ({"node_groups": (SYSTEM, SYSTEM)}, "node_groups has system twice; name each group once"),
         ({"node_groups": (GENERAL,)}, "node_groups needs one with purpose 'system'"),
+        ({"service_cidr": "172.20.0.1/16"}, "service_cidr must be a network such as"),
+        ({"service_cidr": "172.20.0.0/28"}, "service_cidr must be a private network of /12 to /24"),
         ({"service_cidr": "10.0.0.0/20"}, r"service_cidr 10\.0\.0\.0/20 overlaps subnet 10\.0\.0\.0/19"),
         (
             {

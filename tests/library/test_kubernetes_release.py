@@ -9,6 +9,7 @@ import kubernetes_validate
 import pytest
 from aws_cdk import aws_eks_v2 as eks
 
+from charts.images import Images
 from mlplatform_constructs import KubernetesRelease
 from mlplatform_constructs._instance_types import instance_types
 from mlplatform_constructs._kubernetes_release import AMI_TYPES
@@ -43,6 +44,12 @@ def test_every_release_is_known_to_the_cdk(release: KubernetesRelease) -> None:
 def test_what_follows_the_minor_has_the_minor(release: KubernetesRelease) -> None:
     assert release.autoscaler.startswith(f"v{release.minor}.")
     assert release.addons["kube-proxy"].startswith(f"v{release.minor}.")
+
+
+@each_release
+def test_the_autoscalers_image_is_on_the_list(release: KubernetesRelease) -> None:
+    """Row 28."""
+    assert Images.load().tag(f"cluster-autoscaler-{release.minor.replace('.', '-')}") == release.autoscaler
 
 
 @each_release

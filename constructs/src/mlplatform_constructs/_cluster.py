@@ -350,9 +350,15 @@ class KubernetesCluster(Construct):
                 raise ValueError(f"{place}: {cidr} is private, and EKS refuses it; name public networks only")
 
     def _check_service_cidr(self, service_cidr: str, blocks: Mapping[str, str]) -> None:
-        services = ipaddress.IPv4Network(service_cidr)
+        place = f"{self.node.path}: service_cidr"
+        try:
+            services = ipaddress.IPv4Network(service_cidr)
+        except ValueError as error:
+            raise ValueError(
+                f"{place} must be a network such as 172.20.0.0/16, got {service_cidr!r}: {error}"
+            ) from None
+        if not services.is_private or not 12 <= services.prefixlen <= 24:
+            raise ValueError(f"{place} must be a private network of /12 to /24, got {service_cidr}; EKS takes no other")
         for block in blocks.values():
             if not Token.is_unresolved(block) and services.overlaps(ipaddress.IPv4Network(block)):
-                raise ValueError(
-                    f"{self.node.path}: service_cidr {service_cidr} overlaps subnet {block}; choose another"
-                )
+                raise ValueError(f"{place} {service_cidr} overlaps subnet {block}; choose another")

@@ -10,7 +10,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from ._kubernetes_release import KubernetesRelease
-from ._managed_node_groups import create_node_groups
+from ._managed_node_groups import Control, create_node_groups
 from ._node_group import NodeGroupSpec
 from ._vpc_cni import VpcCni
 
@@ -41,46 +41,48 @@ class ClusterNodes(Construct):
         service_cidr: str,
     ) -> None:
         super().__init__(scope, id)
-        self._cluster = cluster
-        self._release = release
-        self._service_cidr = service_cidr
         self.role = self._role()
-
-        network = self._add_on("vpc-cni", {"enableNetworkPolicy": "true", "env": vpc_cni.environment})
-        network.node.add_dependency(vpc_cni_role)
-        before = [network, self._add_on("kube-proxy"), self._add_on("eks-pod-identity-agent")]
-        dns = self._add_on("coredns", placement(node_groups, NodeGroupSpec.SYSTEM))
-        for spec in node_groups:
-            system = spec.purpose == NodeGroupSpec.SYSTEM
-            if autoscaler == "karpenter" and not system:
-                continue
-            zones = {zone: subnets[zone] for zone in spec.availability_zones or subnets}
-            for group in self._groups(spec, zones, one_per_zone=autoscaler == "cluster_autoscaler"):
-                for add_on in before:
-                    group.add_resource_dependency(add_on)
-                if system:
-                    dns.add_resource_dependency(group)
-
-    def _groups(self, spec: NodeGroupSpec, zones: Mapping[str, str], *, one_per_zone: bool) -> list[eks.CfnNodegroup]:
-        return create_node_groups(
-            Construct(self, spec.name),
-            spec,
-            cluster=self._cluster,
-            minor=self._release.minor,
-            service_cidr=self._service_cidr,
-            node_role=self.role,
-            subnets={zone: [subnet] for zone, subnet in zones.items()}
-            if one_per_zone
-            else {"AllZones": list(zones.values())},
+        control = Control(
+            cluster=cluster,
+            path=scope.node.path,
+            cluster_name=cluster.cluster_name,
+            node_role_arn=self.role.role_arn,
+            minor=release.minor,
+            service_cidr=service_cidr,
         )
+        groups = Construct(self, "Groups")
+        system, others = Construct(groups, "system"), Construct(groups, "others")
+        templates = Construct(self, "LaunchTemplates")
+        one_per_zone = autoscaler == "cluster_autoscaler"
+        for spec in node_groups:
+            place = system if spec.purpose == NodeGroupSpec.SYSTEM else others
+            if one_per_zone or place is system:
+                zones = spec.availability_zones or tuple(subnets)
+                by_zone = {zone: [subnets[zone]] for zone in zones}
+                create_node_groups(
+                    Construct(place, spec.name),
+                    templates,
+                    spec,
+                    control=control,
+                    subnets=by_zone if one_per_zone else {"AllZones": [subnets[zone] for zone in zones]},
+                )
 
-    def _add_on(self, name: str, configuration: Mapping[str, Any] | None = None) -> eks.CfnAddon:
+        network = self._add_on("vpc-cni", control, release, {"enableNetworkPolicy": "true", "env": vpc_cni.environment})
+        network.node.add_dependency(vpc_cni_role)
+        agents = [self._add_on(name, control, release) for name in ("kube-proxy", "eks-pod-identity-agent")]
+        groups.node.add_dependency(network, *agents)
+        dns = self._add_on("coredns", control, release, placement(node_groups, NodeGroupSpec.SYSTEM))
+        dns.node.add_dependency(system)
+
+    def _add_on(
+        self, name: str, control: Control, release: KubernetesRelease, configuration: Mapping[str, Any] | None = None
+    ) -> eks.CfnAddon:
         return eks.CfnAddon(
             self,
             name,
-            cluster_name=self._cluster.cluster_name,
+            cluster_name=control.cluster_name,
             addon_name=name,
-            addon_version=self._release.addons[name],
+            addon_version=release.addons[name],
             configuration_values=json.dumps(configuration, sort_keys=True) if configuration else None,
             resolve_conflicts="OVERWRITE",
         )
@@ -93,13 +95,15 @@ class ClusterNodes(Construct):
             assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"),
             managed_policies=[iam.ManagedPolicy.from_aws_managed_policy_name(name) for name in _NODE_POLICIES],
         )
-        for name in _NODE_POLICIES:
-            Validations.of(role).acknowledge(
+        Validations.of(role).acknowledge(
+            *(
                 Acknowledgment(
                     id=f"AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/{name}]",
                     reason="AWS keeps what its node agents need up to date there; pods cannot reach the role",
                 )
+                for name in _NODE_POLICIES
             )
+        )
         return role
 
 

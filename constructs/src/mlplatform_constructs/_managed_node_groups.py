@@ -1,11 +1,11 @@
 """What a node group becomes in EKS."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from aws_cdk import CfnTag, Fn
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_eks_v2 as eks
-from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from ._node_group import NodeGroupSpec
@@ -13,34 +13,49 @@ from ._node_group import NodeGroupSpec
 _BOUNDARY = "node-config"
 
 
+@dataclass(frozen=True)
+class Control:
+    """What nodes must know of their control plane; read once, because each read is a call into the CDK."""
+
+    cluster: eks.Cluster
+    path: str
+    cluster_name: str
+    node_role_arn: str
+    minor: str
+    service_cidr: str
+
+
 def create_node_groups(
     scope: Construct,
+    templates: Construct,
     spec: NodeGroupSpec,
     *,
-    cluster: eks.Cluster,
-    minor: str,
-    service_cidr: str,
-    node_role: iam.IRole,
+    control: Control,
     subnets: Mapping[str, Sequence[str]],
-) -> list[eks.CfnNodegroup]:
+) -> None:
     """One managed node group for each entry of ``subnets``, all from one launch template.
 
     Each starts with its minimum. After that the autoscaler decides, but CloudFormation sets the number back to the
     minimum whenever ``min_per_zone`` or ``max_per_zone`` changes: change them while the group is idle.
 
-    :param subnets: construct id of the group to the subnets that its nodes run in.
+    :param scope: where the groups go.
+    :param templates: where the launch template goes.
+    :param subnets: construct id of a group to the subnets that its nodes run in.
     """
-    template = _launch_template(scope, spec, cluster, service_cidr)
+    template = _launch_template(templates, spec, control)
+    launch_template = eks.CfnNodegroup.LaunchTemplateSpecificationProperty(
+        id=template.ref, version=template.attr_latest_version_number
+    )
     own_image = spec.image_id is not None
-    return [
+    for id, subnet_ids in subnets.items():
         eks.CfnNodegroup(
             scope,
             id,
-            cluster_name=cluster.cluster_name,
-            node_role=node_role.role_arn,
+            cluster_name=control.cluster_name,
+            node_role=control.node_role_arn,
             subnets=list(subnet_ids),
             ami_type=spec.image,
-            version=None if own_image else minor,
+            version=None if own_image else control.minor,
             capacity_type=spec.capacity.upper(),
             instance_types=list(spec.instance_types),
             scaling_config=eks.CfnNodegroup.ScalingConfigProperty(
@@ -52,30 +67,24 @@ def create_node_groups(
                 for t in spec.taints
             ],
             tags=spec.node_template_tags,
-            launch_template=eks.CfnNodegroup.LaunchTemplateSpecificationProperty(
-                id=template.ref, version=template.attr_latest_version_number
-            ),
+            launch_template=launch_template,
             # A disruption budget that cannot be kept stops an upgrade instead of being ignored.
             force_update_enabled=False,
         )
-        for id, subnet_ids in subnets.items()
-    ]
 
 
-def _launch_template(
-    scope: Construct, spec: NodeGroupSpec, cluster: eks.Cluster, service_cidr: str
-) -> ec2.CfnLaunchTemplate:
+def _launch_template(scope: Construct, spec: NodeGroupSpec, control: Control) -> ec2.CfnLaunchTemplate:
     """Encrypted disks, and instance metadata that stop at the node: one network hop does not reach into a pod.
 
     Disks use the account's own key for EBS. A customer key would need a statement for the service-linked role of Auto
     Scaling, which a new account does not have yet.
     """
     bottlerocket = (spec.image or "").startswith("BOTTLEROCKET")
-    tags = [CfnTag(key="Name", value=f"{scope.node.path}")]
-    user_data = _user_data(spec, cluster, service_cidr, bottlerocket)
+    tags = [CfnTag(key="Name", value=f"{control.path}/{spec.name}")]
+    user_data = _user_data(spec, control, bottlerocket)
     return ec2.CfnLaunchTemplate(
         scope,
-        "LaunchTemplate",
+        spec.name,
         launch_template_data=ec2.CfnLaunchTemplate.LaunchTemplateDataProperty(
             image_id=spec.image_id,
             user_data=Fn.base64(user_data) if user_data else None,
@@ -98,7 +107,7 @@ def _launch_template(
     )
 
 
-def _user_data(spec: NodeGroupSpec, cluster: eks.Cluster, service_cidr: str, bottlerocket: bool) -> str | None:
+def _user_data(spec: NodeGroupSpec, control: Control, bottlerocket: bool) -> str | None:
     """What EKS does not tell its own images, or everything where the image is not one of EKS's."""
     if spec.max_pods and bottlerocket:
         return f"[settings.kubernetes]\nmax-pods = {spec.max_pods}\n"
@@ -106,10 +115,10 @@ def _user_data(spec: NodeGroupSpec, cluster: eks.Cluster, service_cidr: str, bot
     if spec.image_id:
         lines += [
             "  cluster:",
-            f"    name: {cluster.cluster_name}",
-            f"    apiServerEndpoint: {cluster.cluster_endpoint}",
-            f"    certificateAuthority: {cluster.cluster_certificate_authority_data}",
-            f"    cidr: {service_cidr}",
+            f"    name: {control.cluster_name}",
+            f"    apiServerEndpoint: {control.cluster.cluster_endpoint}",
+            f"    certificateAuthority: {control.cluster.cluster_certificate_authority_data}",
+            f"    cidr: {control.service_cidr}",
         ]
     if spec.max_pods or spec.image_id:
         lines.append("  kubelet:")
