@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -59,13 +59,12 @@ class HelmCharts:
     def __iter__(self) -> Iterator[HelmChart]:
         return iter(self._entries.values())
 
-    def location(self, name: str) -> dict[str, str]:
-        """What Helm has to be told: ``chart``, ``repository`` and ``version``.
+    def chart(self, name: str) -> HelmChart:
+        """The entry of a chart; its ``repository`` is the account's where there is one.
 
         :raises ValueError: for a chart that is not on the list.
         """
         if name not in self._entries:
             raise ValueError(f"helm_charts.toml: no chart {name!r}; there are: {', '.join(self._entries)}")
         entry = self._entries[name]
-        repository = f"oci://{self._registry}/charts/{name}" if self._registry else entry.repository
-        return {"chart": name, "repository": repository, "version": entry.version}
+        return replace(entry, repository=f"oci://{self._registry}/charts/{name}") if self._registry else entry

@@ -46,6 +46,12 @@ class Account(Section):
         default="retain",
     )
     network: Network = key("Network of the platform.")
+    image_registry: Annotated[str, Field(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+(:\d+)?(/[a-z0-9._-]+)*$")] | None = key(
+        "Registry that mirrors every image of charts/images.toml under its upstream name, and every chart of "
+        "charts/helm_charts.toml below 'charts/', such as '012345678901.dkr.ecr.eu-west-1.amazonaws.com/mirror'. "
+        "Required when network.nat is 'none'. Default: images and charts come from their projects.",
+        default=None,
+    )
     bastion: Bastion = key("Administration hosts.", default=Bastion())
     storage: Storage = key("Storage of the platform.", default=Storage())
     logs: Logs = key("Logs of the platform.", default=Logs())
@@ -76,6 +82,14 @@ class Account(Section):
         if strangers:
             raise ValueError(f"availability_zones: {', '.join(strangers)} not in region {region}; name its own zones")
         return network
+
+    @field_validator("image_registry")
+    @classmethod
+    def _closed_networks_have_a_registry(cls, registry: str | None, info: ValidationInfo) -> str | None:
+        network = info.data.get("network")
+        if network and network.nat == "none" and registry is None:
+            raise ValueError("required when network.nat is 'none'; no other registry can be reached from there")
+        return registry
 
     @field_validator("storage")
     @classmethod

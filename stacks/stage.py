@@ -3,9 +3,12 @@ from collections import Counter
 from aws_cdk import Environment, RemovalPolicy, Stage
 from constructs import Construct
 
+from charts.helm_charts import HelmCharts
+from charts.images import Images
 from config.schema import Account
 from stacks.audit import AuditStack
 from stacks.cluster import ClusterStack
+from stacks.cluster_services import ClusterServicesStack
 from stacks.data import DataStack
 from stacks.network import NetworkStack
 from stacks.security import SecurityStack
@@ -62,6 +65,7 @@ class PlatformStage(Stage):
             removal_policy=removal_policy,
         )
         self.clusters = self._clusters(settings, removal_policy)
+        self.services = self._services(settings, removal_policy)
         self.audit = AuditStack(
             self,
             "Audit",
@@ -90,6 +94,32 @@ class PlatformStage(Stage):
             )
             addresses.update(clusters[name].cluster.addresses_by_zone)
         return clusters
+
+    def _services(self, settings: Account, removal_policy: RemovalPolicy) -> dict[str, ClusterServicesStack]:
+        images = Images.load(registry=settings.image_registry)
+        helm_charts = HelmCharts.load(registry=settings.image_registry)
+        lustre, lustre_settings = self.storage.lustre, settings.storage.lustre
+        return {
+            name: ClusterServicesStack(
+                self,
+                f"{_words(name)}Services",
+                settings=settings.clusters[name],
+                cluster=stack.cluster,
+                vpc=self.network.network.vpc,
+                subnet_tags=self.network.network.discovery_tags,
+                isolated=settings.network.nat == "none",
+                disk_key=self.security.keys.data,
+                log_key=self.security.keys.logs,
+                workspaces=self.storage.workspaces,
+                lustre=(lustre, lustre_settings.capacity_gib) if lustre and lustre_settings else None,
+                hosted_zones=self.network.hosted_zones,
+                images=images,
+                helm_charts=helm_charts,
+                logs=settings.logs,
+                removal_policy=removal_policy,
+            )
+            for name, stack in self.clusters.items()
+        }
 
 
 def _words(name: str) -> str:

@@ -31,24 +31,19 @@ def test_a_chart_and_its_image_are_of_one_release() -> None:
 
 
 def test_a_chart_comes_from_its_project_by_default() -> None:
-    assert HelmCharts.load().location("istiod") == {
-        "chart": "istiod",
-        "repository": "https://istio-release.storage.googleapis.com/charts",
-        "version": "1.30.3",
-    }
+    repository = "https://istio-release.storage.googleapis.com/charts"
+    assert HelmCharts.load().chart("istiod").repository == repository
 
 
 def test_all_charts_come_from_the_accounts_registry_when_one_is_set() -> None:
     """R-2: nothing of a third party is needed at deployment."""
-    charts = HelmCharts.load(registry="012345678901.dkr.ecr.eu-west-1.amazonaws.com/mirror")
-    assert charts.location("istiod")["repository"] == (
-        "oci://012345678901.dkr.ecr.eu-west-1.amazonaws.com/mirror/charts/istiod"
-    )
+    registry = "012345678901.dkr.ecr.eu-west-1.amazonaws.com/mirror"
+    assert HelmCharts.load(registry=registry).chart("istiod").repository == f"oci://{registry}/charts/istiod"
 
 
 def test_an_unknown_chart_is_told_which_there_are() -> None:
     with pytest.raises(ValueError, match="no chart 'itsio'; there are: aws-load-balancer-controller, base"):
-        HelmCharts.load().location("itsio")
+        HelmCharts.load().chart("itsio")
 
 
 def test_an_incomplete_entry_is_refused(tmp_path: Path) -> None:

@@ -101,8 +101,22 @@ class KubernetesRelease:
         return layer
 
 
+_SERVICES = {
+    "amazon-cloudwatch-observability": "v6.2.0-eksbuild.1",
+    "aws-ebs-csi-driver": "v1.62.0-eksbuild.1",
+    "aws-efs-csi-driver": "v3.3.0-eksbuild.1",
+    "aws-fsx-csi-driver": "v1.9.0-eksbuild.1",
+    "aws-secrets-store-csi-driver-provider": "v3.1.1-eksbuild.1",
+    "cert-manager": "v1.20.2-eksbuild.3",
+    "external-dns": "v0.21.0-eksbuild.6",
+    "metrics-server": "v0.8.1-eksbuild.10",
+}
+"""What clusters of every minor above run."""
+
+
 def _addons(*, coredns: str, kube_proxy: str) -> dict[str, str]:
     return {
+        **_SERVICES,
         "coredns": coredns,
         "eks-pod-identity-agent": _POD_IDENTITY_AGENT,
         "kube-proxy": kube_proxy,
