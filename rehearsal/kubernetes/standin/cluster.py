@@ -116,6 +116,7 @@ class Cluster:
             self._name(kind, namespace, found)
             self._complete(kind, found, None)
             self._typed(kind).check(found, None)
+            self._lifecycle.approve(found)
             options.examine(found)
             if self.store.get(_collection(kind), (found["metadata"].get("namespace", ""), found["metadata"]["name"])):
                 raise already_exists(kind.group, kind.plural, found["metadata"]["name"])
@@ -224,6 +225,7 @@ class Cluster:
             self._name(kind, namespace, new)
             self._complete(kind, new, None)
             typed.check(new, None)
+            self._lifecycle.approve(new)
             options.examine(new)
             ownership.set_owners(new, owners)
             return new if options.dry_run else self._keep(kind, new, None)

@@ -124,7 +124,8 @@ class Problems:
     def wrong_type(self, field: str, value: Any, wanted: str) -> None:
         """The value is of another type."""
         shown = json.dumps(json_type(value))
-        self._add("FieldValueTypeInvalid", field, f"Invalid value: {shown}: must be of type {wanted}: {shown}")
+        text = f"{field} in body must be of type {wanted}: {shown}"
+        self._add("FieldValueTypeInvalid", field, f"Invalid value: {shown}: {text}")
 
     def one_of(self, field: str, value: Any, allowed: list[str]) -> None:
         """Check that the value is one of those allowed."""
@@ -155,4 +156,4 @@ def json_type(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    return json.dumps(value)
+    return json.dumps(value, separators=(",", ":"))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from rehearsal.kubernetes.standin.errors import Object, forbidden
 from rehearsal.kubernetes.standin.kinds import ResourceType
 from rehearsal.kubernetes.standin.options import Options, now
+from rehearsal.kubernetes.standin.pod_security import violation
 from rehearsal.kubernetes.standin.roles import BUILT_IN_BINDINGS, BUILT_IN_ROLES
 from rehearsal.kubernetes.standin.selectors import selects
 
@@ -45,7 +46,7 @@ class Lifecycle:
             self._create(_RBAC, "clusterrolebindings", "", copy.deepcopy(binding))
 
     def admit(self, found: Object) -> None:
-        """What the built-in admission asks of a new object.
+        """What the built-in admission asks of a new object before it is checked.
 
         :raises ApiError: where it refuses.
         """
@@ -61,6 +62,16 @@ class Lifecycle:
         if priority and not store.get(("scheduling.k8s.io", "priorityclasses"), ("", priority)):
             why = f"no PriorityClass with name {priority} was found"
             raise forbidden("", "pods", found["metadata"].get("name", ""), why)
+
+    def approve(self, found: Object) -> None:
+        """What the built-in admission asks of a new object that is valid.
+
+        :raises ApiError: where it refuses.
+        """
+        if found["kind"] == "Pod":
+            home = self._cluster.store.get(("", "namespaces"), ("", found["metadata"]["namespace"]))
+            if home and (why := violation(home, found)):
+                raise forbidden("", "pods", found["metadata"]["name"], why)
 
     def kept(self, kind: ResourceType, found: Object) -> None:
         """After an object was created or changed."""

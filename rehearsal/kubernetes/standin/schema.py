@@ -185,7 +185,8 @@ def _check(value: Any, wanted: type, path: str, name: str) -> None:
 
 
 def _mismatch(value: Any, path: str, wanted: str) -> Exception:
-    return bad_request(f"json: cannot unmarshal {json_type(value)} into Go struct field {path} of type {wanted}")
+    kind = {"boolean": "bool", "integer": "number"}.get(json_type(value), json_type(value))
+    return bad_request(f"json: cannot unmarshal {kind} into Go struct field {path} of type {wanted}")
 
 
 def _zero(name: str, schema: Object) -> Any:

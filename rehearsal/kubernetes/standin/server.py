@@ -59,6 +59,8 @@ def handler_for(cluster: Cluster, authenticate: Authenticate) -> type[Handler]:
             if document is not None:
                 media = discovery.AGGREGATED if document.get("kind") == "APIGroupDiscoveryList" else "application/json"
                 self.reply(200, json.dumps(document).encode(), media)
+            elif parts == ["openapi", "v2"]:
+                self.reply(200, b"", "application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
             elif parts in _HEALTH:
                 self.reply(200, b"ok", "text/plain")
             else:
