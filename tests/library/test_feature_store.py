@@ -111,6 +111,21 @@ def test_offline_features_are_recomputed_on_a_schedule(stack: cdk.Stack, hours: 
     )
 
 
+def test_a_run_that_fails_begins_anew_in_another_folder(stack: cdk.Stack) -> None:
+    """Row 107. The name of the folder is made inside of what is repeated."""
+    make(stack)
+    [machine] = Template.from_stack(stack).find_resources("AWS::StepFunctions::StateMachine").values()
+    [recompute] = json.loads(flat(machine["Properties"]["DefinitionString"]))["States"].values()
+    assert recompute["Retry"][0]["ErrorEquals"] == ["States.ALL"]
+    assert recompute["Retry"][0]["MaxAttempts"] == 3
+    [branch] = recompute["Branches"]
+    assert list(branch["States"]) == ["Begin", "Write", "Add", "Move"]
+    assert branch["States"]["Begin"]["Assign"]["run"] == "{% $uuid() %}"
+    for statement in ("Write", "Add", "Move"):
+        assert "Retry" not in branch["States"][statement]
+        assert "/run=<run>/'" in branch["States"]["Begin"]["Assign"][statement]
+
+
 def test_tables_are_typed_parquet_by_the_groups_definition(stack: cdk.Stack) -> None:
     """Row 108."""
     make(stack)
@@ -187,6 +202,7 @@ def test_events_reach_the_function_in_near_real_time_and_none_holds_the_others_u
         "AWS::Lambda::EventSourceMapping",
         {
             "MaximumBatchingWindowInSeconds": 1,
+            "ParallelizationFactor": 5,
             "BisectBatchOnFunctionError": True,
             "FunctionResponseTypes": ["ReportBatchItemFailures"],
             "MaximumRetryAttempts": 20,

@@ -1,15 +1,23 @@
 import json
+import re
+import time
+from pathlib import Path
 
 import aws_cdk as cdk
+import pytest
 from aws_cdk import aws_iam as iam
 from aws_cdk.assertions import Template
 
 from config.schema import Logs
 from config.storage import Storage
 from mlplatform_constructs import EncryptionKeys, Network
+from mlplatform_constructs.handlers.feature_processor.events import parse
 from stacks.data import DataStack
+from stacks.feature_groups import RESTAURANT_PREPARATION
 from stacks.storage import StorageStack
 from tests.policies import flat, identity_statements, many
+
+GUIDE = Path(__file__).parents[2] / "docs" / "feature-store.md"
 
 
 def data_stack(app: cdk.App) -> DataStack:
@@ -88,6 +96,20 @@ def test_a_reader_in_another_stack_reads_features_and_writes_none(app: cdk.App) 
     }
     assert len(written) == 1
     assert "Results" in written.pop()
+
+
+def test_the_documented_event_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guide's example runs, and what it puts into the stream is an event of the example group."""
+    put: list[dict[str, str]] = []
+
+    class Kinesis:
+        def put_record(self, **record: str) -> None:
+            put.append(record)
+
+    monkeypatch.setattr("boto3.client", lambda service: Kinesis())
+    exec(re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)[0], {})
+    event = parse(put[0]["Data"].encode(), RESTAURANT_PREPARATION.to_spec(), time.time())
+    assert event.entity == put[0]["PartitionKey"] == "trattoria"
 
 
 def test_people_are_told_the_names(app: cdk.App) -> None:

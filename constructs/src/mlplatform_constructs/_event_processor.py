@@ -157,6 +157,7 @@ class EventProcessor(Construct):
             starting_position="TRIM_HORIZON",
             batch_size=200,
             maximum_batching_window_in_seconds=1,
+            parallelization_factor=5,  # one batch writes some 250 events a second, a shard takes 1,000
             function_response_types=["ReportBatchItemFailures"],
             bisect_batch_on_function_error=True,
             maximum_retry_attempts=20,
