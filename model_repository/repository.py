@@ -127,9 +127,9 @@ class Repository:
         numbers = self._numbers(model)
         if number is None:
             return self._newest(model, numbers)
-        if number in numbers.quarantined:
-            raise Damaged(f"{model} {number}: quarantined: {self._problem(model, number)}; use another version")
-        if number not in numbers.documents:
+        if number in numbers.quarantined and (problem := self._problem(model, number)):
+            raise Damaged(f"{model} {number}: quarantined: {problem}; use another version")
+        if number not in numbers.documents | numbers.quarantined:
             raise NoSuchVersion(f"{model} {number}: no such version; there are {_ranges(numbers.documents)}")
         document, _ = self._read(model, number)
         if schema.is_withdrawn(document):
@@ -171,7 +171,11 @@ class Repository:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
             folder = Path(scratch) / "package"
-            self._download(document, folder)
+            try:
+                self._download(document, folder)
+            except Damaged:
+                self.get(model, document["version"])  # says so when it was withdrawn or quarantined meanwhile
+                raise
             if self_test:
                 run_self_test(Package.read(folder), seconds=seconds)
             os.rename(folder, target)
@@ -257,17 +261,20 @@ class Repository:
         )
 
     def _listed(self, model: str, number: int, numbers: _Numbers) -> Listed:
-        if number in numbers.quarantined:
-            return Listed(number, "quarantined", problem=self._problem(model, number))
+        if number in numbers.quarantined and (problem := self._problem(model, number)):
+            return Listed(number, "quarantined", problem=problem)
         try:
             document, _ = self._read(model, number)
         except Damaged as error:
             return Listed(number, "quarantined", problem=str(error))
         return Listed(number, "withdrawn" if schema.is_withdrawn(document) else "published", document)
 
-    def _problem(self, model: str, number: int) -> str:
-        text, _ = self._store.read(layout.quarantine_key(model, number))
-        return text.decode("utf-8", "replace").strip()
+    def _problem(self, model: str, number: int) -> str | None:
+        """Why a version is quarantined; None when the quarantine was lifted since the versions were listed."""
+        with suppress(Damaged):
+            text, _ = self._store.read(layout.quarantine_key(model, number))
+            return text.decode("utf-8", "replace").strip()
+        return None
 
     def _download(self, document: Document, folder: Path) -> None:
         prefix = layout.package_prefix(document["model"], document["version"], document["package"]["digest"])

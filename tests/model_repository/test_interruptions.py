@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlplatform_constructs.handlers.model_check.index import Check
-from model_repository import Conflict, NoSuchVersion, Package, Repository
+from model_repository import Conflict, Damaged, NoSuchVersion, Package, Repository
 
 MODEL = "churn"
 PART_BYTES = 5 * 1024**2  # the least that S3 takes
@@ -235,6 +235,60 @@ def test_of_two_withdrawals_that_meet_at_any_call_the_first_one_stands(
         if not counter.reached:
             break
     assert call > 3
+
+
+def test_a_reader_that_meets_the_end_of_a_quarantine_at_any_call_gets_the_version_or_is_told_why_not(
+    victim: Any, s3: Any, new_bucket: Callable[[], str], packages: list[Package]
+) -> None:
+    states = set()
+    for call in itertools.count(1):
+        bucket = new_bucket()
+        publish(s3, bucket, packages[0])
+        key = f"{MODEL}/packages/1/{packages[0].digest}/model/predictor.py"
+        gone = s3.delete_object(Bucket=bucket, Key=key)["VersionId"]
+        assert Check(s3, bucket, abandoned=WEEK).one(key)
+
+        def restore(bucket: str = bucket, key: str = key, gone: str = gone) -> None:
+            s3.delete_object(Bucket=bucket, Key=key, VersionId=gone)
+            assert Check(s3, bucket, abandoned=WEEK).one(key) == []
+
+        repository = Repository(bucket, client=victim)
+        with CallCounter(victim, call, action=restore) as counter:
+            (entry,) = repository.versions(MODEL)
+            with suppress(Damaged):
+                assert repository.get(MODEL, 1)["version"] == 1
+        states.add(entry.state)
+        if not counter.reached:
+            break
+    assert states == {"published", "quarantined"}
+
+
+def test_a_reader_that_meets_a_withdrawal_at_any_call_gets_all_of_the_version_or_is_told(
+    victim: Any, s3: Any, new_bucket: Callable[[], str], packages: list[Package], tmp_path: Path
+) -> None:
+    refusals = 0
+    for call in itertools.count(1):
+        bucket = new_bucket()
+        publish(s3, bucket, packages[0])
+
+        def withdraw(bucket: str = bucket) -> None:
+            Repository(bucket, client=s3).withdraw(MODEL, 1, reason="wrong week")
+            check(s3, bucket, WEEK)
+
+        target = tmp_path / f"fetched-{call}"
+        with CallCounter(victim, call, action=withdraw) as counter:
+            try:
+                Repository(bucket, client=victim).fetch(MODEL, 1, to=target)
+            except NoSuchVersion as error:
+                refusals += 1
+                told = str(error)
+                assert not target.exists()
+            else:
+                assert Package.read(target, part_bytes=PART_BYTES).files == packages[0].files
+        if not counter.reached:
+            break
+        assert told.endswith(": wrong week; use another version")
+    assert refusals == call - 1
 
 
 @pytest.mark.parametrize("met", ["another publisher", "the same package", "a check that gives it up", "a withdrawal"])
