@@ -1,6 +1,6 @@
 """The events of a feature group, kept as Parquet for the offline features."""
 
-from aws_cdk import RemovalPolicy, Stack
+from aws_cdk import RemovalPolicy
 from aws_cdk import aws_glue as glue
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kinesisfirehose as firehose
@@ -93,7 +93,7 @@ class EventArchive(Construct):
     def _conversion(
         self, catalog: FeatureCatalog, table: glue.CfnTable, role: iam.Role
     ) -> firehose.CfnDeliveryStream.DataFormatConversionConfigurationProperty:
-        stack, properties = Stack.of(self), firehose.CfnDeliveryStream
+        properties = firehose.CfnDeliveryStream
         return properties.DataFormatConversionConfigurationProperty(
             enabled=True,
             input_format_configuration=properties.InputFormatConfigurationProperty(
@@ -107,9 +107,9 @@ class EventArchive(Construct):
                 )
             ),
             schema_configuration=properties.SchemaConfigurationProperty(
-                catalog_id=stack.account,
+                catalog_id=catalog.account,
                 database_name=catalog.database_name,
-                region=stack.region,
+                region=catalog.region,
                 role_arn=role.role_arn,
                 table_name=table.ref,
                 version_id="LATEST",

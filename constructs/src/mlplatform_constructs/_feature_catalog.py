@@ -40,7 +40,9 @@ class FeatureCatalog(Construct):
         removal_policy: RemovalPolicy,
     ) -> None:
         super().__init__(scope, id)
-        self._bucket = bucket
+        stack = Stack.of(self)
+        self.account, self.region, self._partition = stack.account, stack.region, stack.partition
+        self._bucket_name = bucket.bucket.bucket_name
         self.results = DataBucket(
             self,
             "Results",
@@ -52,28 +54,19 @@ class FeatureCatalog(Construct):
             removal_policy=removal_policy,
         )
         # Both services want a name. It is made of the path, so that two stages in one account do not meet.
-        self.name = Names.unique_resource_name(
-            self, max_length=64, separator="_", allowed_special_characters="_"
-        ).lower()
-        self._database = glue.CfnDatabase(
+        self.name = Names.unique_resource_name(scope, max_length=64, separator="_").lower()
+        database = glue.CfnDatabase(
             self,
             "Database",
-            catalog_id=Stack.of(self).account,
+            catalog_id=self.account,
             database_input=glue.CfnDatabase.DatabaseInputProperty(
                 name=self.name, description="Features of the machine-learning platform and the events behind them"
             ),
         )
-        self._work_group = self._make_work_group(scan_limit_gib)
-
-    @property
-    def database_name(self) -> str:
+        self.database_name = database.ref
         """Glue database of all tables."""
-        return self._database.ref
-
-    @property
-    def work_group_name(self) -> str:
+        self.work_group_name = self._work_group(scan_limit_gib).ref
         """Athena work group that queries have to run in."""
-        return self._work_group.ref
 
     def add_events_table(self, group: FeatureGroup) -> glue.CfnTable:
         """A folder for each day of arrival; Athena computes which there are (partition projection)."""
@@ -101,7 +94,7 @@ class FeatureCatalog(Construct):
 
     def folder(self, kind: str, group: FeatureGroup) -> str:
         """Where a group's ``events`` or ``offline`` features are, without a slash at the end."""
-        return f"s3://{self._bucket.bucket.bucket_name}/{kind}/{group.name}"
+        return f"s3://{self._bucket_name}/{kind}/{group.name}"
 
     def grant_query(self, grantee: iam.IGrantable, *tables: str) -> iam.Grant:
         """Let ``grantee`` run queries and look up ``tables``; reading their files is another grant."""
@@ -140,10 +133,9 @@ class FeatureCatalog(Construct):
         return [self._arn("glue", name) for name in names]
 
     def _arn(self, service: str, resource: str) -> str:
-        stack = Stack.of(self)
-        return f"arn:{stack.partition}:{service}:{stack.region}:{stack.account}:{resource}"
+        return f"arn:{self._partition}:{service}:{self.region}:{self.account}:{resource}"
 
-    def _make_work_group(self, scan_limit_gib: int) -> athena.CfnWorkGroup:
+    def _work_group(self, scan_limit_gib: int) -> athena.CfnWorkGroup:
         group = athena.CfnWorkGroup
         return group(
             self,
@@ -158,7 +150,7 @@ class FeatureCatalog(Construct):
                 engine_version=group.EngineVersionProperty(selected_engine_version="Athena engine version 3"),
                 result_configuration=group.ResultConfigurationProperty(
                     output_location=f"s3://{self.results.bucket.bucket_name}/",
-                    expected_bucket_owner=Stack.of(self).account,
+                    expected_bucket_owner=self.account,
                     encryption_configuration=group.EncryptionConfigurationProperty(
                         encryption_option="SSE_KMS", kms_key=self.results.key.key_arn
                     ),
@@ -178,8 +170,8 @@ class FeatureCatalog(Construct):
         return glue.CfnTable(
             self,
             name,
-            catalog_id=Stack.of(self).account,
-            database_name=self._database.ref,
+            catalog_id=self.account,
+            database_name=self.database_name,
             table_input=glue.CfnTable.TableInputProperty(
                 name=name,
                 table_type="EXTERNAL_TABLE",
