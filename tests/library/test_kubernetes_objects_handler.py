@@ -108,14 +108,15 @@ class _Receiver(BaseHTTPRequestHandler):
         """Keep quiet."""
 
 
-def kubectl() -> Kubectl:
-    return Kubectl("training", time.monotonic() + 30)
+@pytest.fixture
+def kubectl(tools: Tools, tmp_path: Path) -> Kubectl:
+    return Kubectl("training", end=time.monotonic() + 30, folder=str(tmp_path))
 
 
-def test_kubectl_logs_in_once_and_gets_objects_as_one_list(tools: Tools) -> None:
+def test_kubectl_logs_in_once_and_gets_objects_as_one_list(tools: Tools, kubectl: Kubectl) -> None:
     tools.answer({"kubectl get": (json.dumps(config_map()), "", 0)})
     some = [stub("v1", "ConfigMap", "team-a", "settings"), stub("v1", "Namespace", "", "team-a")]
-    assert kubectl().get(*some) == [config_map()]
+    assert kubectl.get(*some) == [config_map()]
     login, get = tools.calls()
     assert login[:5] == ["aws", "eks", "update-kubeconfig", "--name", "training"]
     assert get[:2] == ["kubectl", "get"]
@@ -131,22 +132,24 @@ def test_kubectl_logs_in_once_and_gets_objects_as_one_list(tools: Tools) -> None
         (json.dumps({"kind": "List", "items": [config_map(), deployment()]}), [config_map(), deployment()]),
     ],
 )
-def test_kubectl_says_nothing_one_object_or_a_list(tools: Tools, said: str, objects: list[Object]) -> None:
+def test_kubectl_says_nothing_one_object_or_a_list(
+    tools: Tools, kubectl: Kubectl, said: str, objects: list[Object]
+) -> None:
     tools.answer({"kubectl get": (said, "", 0)})
-    assert kubectl().get(config_map()) == objects
+    assert kubectl.get(config_map()) == objects
 
 
-def test_an_error_of_kubectl_is_told_in_its_words(tools: Tools) -> None:
+def test_an_error_of_kubectl_is_told_in_its_words(tools: Tools, kubectl: Kubectl) -> None:
     tools.answer({"kubectl apply": ("", "error: no matches for kind\n", 1)})
     with pytest.raises(Failure, match="^kubectl apply: error: no matches for kind$"):
-        kubectl().apply(config_map())
+        kubectl.apply(config_map())
 
 
-def test_kinds_are_read_from_what_the_cluster_lists(tools: Tools) -> None:
+def test_kinds_are_read_from_what_the_cluster_lists(tools: Tools, kubectl: Kubectl) -> None:
     listed = "configmaps  cm   v1       true   ConfigMap\nnotebooks        example.com/v1beta1   true   Notebook\n"
     tools.answer({"kubectl api-resources": (listed, "", 0)})
     known = {("", "ConfigMap"): "v1", ("example.com", "Notebook"): "example.com/v1beta1"}
-    assert kubectl().served() == (known, "")
+    assert kubectl.served() == (known, "")
 
 
 def test_a_wait_answers_when_its_objects_are_ready(tools: Tools, cloudformation: Answers) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -28,7 +29,9 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
     end = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - SPARE_SECONDS
     physical_id, reason = event.get("PhysicalResourceId") or physical_id_of(event), ""
     try:
-        _ACTIONS[event["ResourceType"]](event, Kubectl(event["ResourceProperties"]["ClusterName"], end))
+        with tempfile.TemporaryDirectory() as folder:
+            kubectl = Kubectl(event["ResourceProperties"]["ClusterName"], end=end, folder=folder)
+            _ACTIONS[event["ResourceType"]](event, kubectl)
         if event["RequestType"] != "Delete":
             physical_id = physical_id_of(event)
     except ClusterGone as gone:

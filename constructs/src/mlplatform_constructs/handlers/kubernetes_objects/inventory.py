@@ -8,7 +8,7 @@ Objects that somebody else has taken over carry another owner's label, and stay.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .kubectl import Failure, Kubectl, Object, named, stub, stub_of
@@ -34,49 +34,44 @@ def physical_id_of(event: Mapping[str, Any]) -> str:
 def keep_inventory(event: Mapping[str, Any], kubectl: Kubectl) -> None:
     """Record an inventory; or remove its objects, but those of the one that replaced it."""
     properties = event["ResourceProperties"]
-    owner, listed = properties["Owner"], json.loads(properties["Objects"])
+    owner, waves = properties["Owner"], _waves(properties["Objects"])
     if event["RequestType"] != "Delete":
-        record = {"id": physical_id_of(event), "objects": properties["Objects"]}
-        kubectl.apply({**_record(owner), "data": record})
+        data = {"id": physical_id_of(event), "objects": properties["Objects"]}
+        kubectl.apply({**_record(owner), "data": data})
         return
-    records = kubectl.get(_record(owner))
-    replaced = [one["data"] for one in records if one["data"]["id"] != event["PhysicalResourceId"]]
-    kept = {key for one in replaced for wave in json.loads(one["objects"]) for key in _keys(wave)}
-    doomed = [[key for key in _keys(wave) if key not in kept] for wave in reversed(listed)]
-    for stubs in _stubs(doomed, kubectl) if any(doomed) else []:
-        _remove(stubs, owner, kubectl)
+    served, error = kubectl.served()
+    stubs = [stub(served[key[:2]], *key[1:]) for wave in waves for key in wave if key[:2] in served]
+    found = {_key(one): one for one in kubectl.get(_record(owner), *stubs)}
+    record = found.pop(_key(_record(owner)), {"data": {"id": event["PhysicalResourceId"]}})["data"]
+    replaced = record["id"] != event["PhysicalResourceId"]
+    kept = {key for wave in _waves(record["objects"]) for key in wave} if replaced else set()
+    doomed = [[key for key in wave if key not in kept] for wave in waves]
+    # Of a kind that the cluster does not serve any more, no objects are left either.
+    if error and (lost := {f"{key[1]} of {key[0]}" for wave in doomed for key in wave if key[:2] not in served}):
+        raise Failure(f"Nobody can say whether there still is any {', '.join(sorted(lost))}: {error}")
+    for wave in reversed(doomed):
+        _remove([found[key] for key in wave if key in found and _owner(found[key]) == owner], kubectl)
     if not replaced:
         kubectl.delete(_record(owner))
 
 
-def _stubs(waves: Iterable[Iterable[Key]], kubectl: Kubectl) -> list[list[Object]]:
-    """The objects in the versions that the cluster serves. Those of a kind that it has lost are gone with the kind."""
-    served, error = kubectl.served()
-    unknown = {f"{kind} of {group}" for wave in waves for group, kind, *_ in wave if (group, kind) not in served}
-    if error and unknown:
-        raise Failure(f"Nobody can say whether there still is any {', '.join(sorted(unknown))}: {error}")
-    return [[stub(served[key[:2]], *key[1:]) for key in wave if key[:2] in served] for wave in waves]
-
-
-def _remove(stubs: Sequence[Object], owner: str, kubectl: Kubectl) -> None:
-    """Delete what is there and belongs to the owner, and see that it is gone."""
-    doomed = _owned(kubectl.get(*stubs), owner)
-    if not doomed:
+def _remove(objects: Sequence[Object], kubectl: Kubectl) -> None:
+    """Delete objects; kubectl returns when they are gone."""
+    if not objects:
         return
-    print(f"removing {', '.join(map(named, doomed))}")
-    said = ""
+    print(f"removing {', '.join(map(named, objects))}")
     try:
-        kubectl.delete(*map(stub_of, doomed))
+        kubectl.delete(*map(stub_of, objects))
     except Failure as failure:
-        said = str(failure)
-    ids = {one["metadata"]["uid"] for one in doomed}
-    left = [one for one in kubectl.get(*map(stub_of, doomed)) if one["metadata"]["uid"] in ids]
-    if left:
-        raise Failure("\n".join(["Still there:", *map(_state, left), *filter(None, [said]), _LEFT]))
+        ids = {one["metadata"]["uid"] for one in objects}
+        left = [one for one in kubectl.get(*map(stub_of, objects)) if one["metadata"]["uid"] in ids]
+        if left:
+            raise Failure("\n".join(["Still there:", *map(_state, left), str(failure), _LEFT])) from None
 
 
-def _owned(found: Iterable[Object], owner: str) -> list[Object]:
-    return [one for one in found if (one["metadata"].get("labels") or {}).get(OWNER_LABEL) == owner]
+def _owner(found: Object) -> str:
+    labels: Mapping[str, str] = found["metadata"].get("labels") or {}
+    return labels.get(OWNER_LABEL, "")
 
 
 def _state(found: Object) -> str:
@@ -84,13 +79,22 @@ def _state(found: Object) -> str:
     return f"{named(found)}, held by {', '.join(finalizers)}" if finalizers else named(found)
 
 
-def _keys(wave: Iterable[Sequence[Any]]) -> list[Key]:
-    """The objects of a wave, which lists them as ``[apiVersion, kind, namespace, names]``."""
+def _waves(listed: str) -> list[list[Key]]:
+    """The objects of each wave, which is listed as ``[apiVersion, kind, namespace, names]``."""
     return [
-        (api_version.rpartition("/")[0], kind, namespace, name)
-        for api_version, kind, namespace, names in wave
-        for name in names
+        [
+            (api_version.rpartition("/")[0], kind, namespace, name)
+            for api_version, kind, namespace, names in wave
+            for name in names
+        ]
+        for wave in json.loads(listed)
     ]
+
+
+def _key(found: Object) -> Key:
+    metadata = found["metadata"]
+    group = found["apiVersion"].rpartition("/")[0]
+    return group, found["kind"], metadata.get("namespace", ""), metadata["name"]
 
 
 def _record(owner: str) -> Object:

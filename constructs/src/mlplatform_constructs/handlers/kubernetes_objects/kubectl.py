@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -21,11 +20,14 @@ class ClusterGone(Failure):
 
 
 class Kubectl:
-    """Access to one cluster until ``end``, on the monotonic clock."""
+    """Access to one cluster.
 
-    def __init__(self, cluster_name: str, end: float) -> None:
+    :param end: on the monotonic clock.
+    :param folder: for credentials, and for what the cluster says about its kinds.
+    """
+
+    def __init__(self, cluster_name: str, *, end: float, folder: str) -> None:
         self.end = end
-        folder = tempfile.mkdtemp()
         self._environment = {**os.environ, "PATH": f"/opt/kubectl:/opt/awscli:{os.environ['PATH']}"}
         self._options = ["--kubeconfig", f"{folder}/kubeconfig", "--cache-dir", f"{folder}/cache"]
         config = ["--name", cluster_name, "--kubeconfig", f"{folder}/kubeconfig"]
