@@ -23,7 +23,7 @@ $(VENV)/.installed: requirements.txt requirements-dev.txt constraints.txt constr
 	ln -sf ../../node_modules/.bin/cdk $(BIN)/cdk
 	touch $@
 
-test: install ## every test but the rehearsal
+test: install ## every test but the rehearsal of the whole platform
 	CDK_VALIDATION=false pytest -n auto
 
 check: install lint test synth rehearse ## all that must hold before a change is accepted
@@ -55,7 +55,7 @@ docs: install ## rewrite the pages that are made from the code
 
 lock: ## renew constraints.txt and package-lock.json after a change of a pinned version
 	rm -rf .cache/lock && $(PYTHON) -m venv .cache/lock
-	sed -i '/^[^#]/d' constraints.txt
+	grep '^#' constraints.txt > .cache/lock/head && mv .cache/lock/head constraints.txt
 	.cache/lock/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	.cache/lock/bin/python -m pip freeze --exclude-editable >> constraints.txt
 	npm install --package-lock-only --silent
