@@ -7,6 +7,7 @@ from typing import Any
 from aws_cdk import Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_kms as kms
+from aws_cdk.assertions import Template
 
 from mlplatform_constructs import KubernetesCluster, NodeGroupSpec
 
@@ -47,3 +48,14 @@ def cluster(stack: Stack, id: str = "Cluster", *, vpc: ec2.IVpc | None = None, *
     key = more.pop("secrets_encryption_key", None) or kms.Key(stack, f"{id}Secrets", enable_key_rotation=True)
     more.setdefault("node_groups", GROUPS)
     return KubernetesCluster(stack, id, vpc=vpc or network(stack), secrets_encryption_key=key, **more)
+
+
+def properties(stack: Stack, kind: str) -> list[dict[str, Any]]:
+    """The properties of all resources of a type."""
+    return [found["Properties"] for found in Template.from_stack(stack).find_resources(kind).values()]
+
+
+def the(stack: Stack, kind: str) -> dict[str, Any]:
+    """The properties of the only resource of a type."""
+    (one,) = properties(stack, kind)
+    return one
