@@ -312,9 +312,12 @@ def test_a_condition_must_be_true(conditions: list[Object], lacking: str) -> Non
     assert readiness.lacks({"metadata": {}, "status": {"conditions": conditions}}, "Ready") == lacking
 
 
-def test_every_webhook_needs_its_certificate_authority() -> None:
+def test_every_webhook_of_the_cluster_needs_its_certificate_authority() -> None:
     assert readiness.lacks(webhook(), "CertificateInjected") == "no caBundle in guard.example.com"
     assert readiness.lacks(webhook(ca="Cg=="), "CertificateInjected") == ""
+    outside = webhook()
+    outside["webhooks"][0]["clientConfig"] = {"url": "https://example.com"}
+    assert readiness.lacks(outside, "CertificateInjected") == ""
 
 
 def test_what_is_there_exists() -> None:

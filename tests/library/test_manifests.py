@@ -337,6 +337,18 @@ def test_tokens_arrive_as_they_are(delivery: Delivery) -> None:
     assert {"Ref": "AWS::AccountId"} in resource["Properties"]["Manifest"]["Fn::Join"][1]
 
 
+def test_numbers_and_lists_that_are_tokens_arrive_as_numbers_and_lists(delivery: Delivery) -> None:
+    server = deployment(args=cdk.Token.as_list(cdk.Fn.split(",", cdk.Aws.STACK_NAME)))
+    server["spec"]["replicas"] = cdk.Token.as_number({"Ref": "Replicas"})
+    cdk.CfnParameter(delivery.stack, "Replicas", type="Number", default=2)
+    delivery.deliver(namespace(), server)
+    (resource,) = delivery.template().of_type(APPLIED).values()
+    _, parts = resource["Properties"]["Manifest"]["Fn::Join"]
+    place = parts.index({"Ref": "Replicas"})
+    assert parts[place - 1].endswith('"replicas":')
+    assert "Token[" not in json.dumps(resource)
+
+
 def test_two_syntheses_are_equal_byte_by_byte(small_requests: None) -> None:
     assert json.dumps(delivered(everything()).template) == json.dumps(delivered(everything()).template)
 

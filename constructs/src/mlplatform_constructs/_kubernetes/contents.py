@@ -35,13 +35,17 @@ class ClusterContents:
     def of(cls, cluster: eks.ICluster) -> "ClusterContents":
         """What is known of a cluster of this app.
 
-        :raises ValueError: for a cluster of another app, whose Kubernetes version nobody here knows.
+        :raises ValueError: for a cluster of another app, or of a Kubernetes minor, of which nothing is known here.
         """
         if cluster not in _OF_CLUSTER:
             resource = cluster.node.default_child
             if not isinstance(resource, eks.CfnCluster) or not resource.version:
                 raise ValueError(f"{cluster.node.path}: an imported cluster has no known version; use eks.Cluster")
-            _OF_CLUSTER[cluster] = cls(cluster.cluster_name, core_schemas(resource.version))
+            try:
+                core = core_schemas(resource.version)
+            except ValueError as error:
+                raise ValueError(f"{cluster.node.path}: {error}") from None
+            _OF_CLUSTER[cluster] = cls(cluster.cluster_name, core)
         return _OF_CLUSTER[cluster]
 
     def add(self, by: IDependable, *, namespaces: Iterable[str], kinds: Iterable[AnyKind]) -> None:

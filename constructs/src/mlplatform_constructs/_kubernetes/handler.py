@@ -58,6 +58,7 @@ def _keeper(provider: Construct) -> lambda_.Function:
     tools = cast(lambda_.CfnFunction, handler.node.default_child)
     resource = cast(lambda_.CfnFunction, function.node.default_child)
     resource.layers, resource.vpc_config = tools.layers, tools.vpc_config
+    function.node.add_dependency(handler)  # and with it on the routes out of its subnets
     Validations.of(function).acknowledge(
         Acknowledgment(id="AwsSolutions-L1", reason="the runtime of the kubectl handler, whose layers it shares")
     )

@@ -76,7 +76,8 @@ def _rolled_out(found: Object) -> str:
 
 
 def _certificate_injected(found: Object) -> str:
-    bare = [one["name"] for one in found.get("webhooks") or [] if not one["clientConfig"].get("caBundle")]
+    clients = {one["name"]: one["clientConfig"] for one in found.get("webhooks") or []}
+    bare = [name for name, client in clients.items() if "service" in client and not client.get("caBundle")]
     return f"no caBundle in {', '.join(bare)}" if bare else ""
 
 
