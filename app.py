@@ -2,16 +2,15 @@
 
 import sys
 
-from config.loader import ConfigError, load_accounts
+from config.loader import load_accounts
 from stacks.app import new_app
 from stacks.stage import PlatformStage
 
 app = new_app()
 only = app.node.try_get_context("accounts")
 try:
-    accounts = load_accounts(only.split(",") if only else None)
-except ConfigError as error:
-    sys.exit(str(error))
-for name, settings in accounts.items():
-    PlatformStage(app, name, settings=settings)
+    for name, settings in load_accounts(only.split(",") if only else None).items():
+        PlatformStage(app, name, settings=settings)
+except ValueError as refusal:  # of an account file or of a construct: place, value and fix, not a traceback
+    sys.exit(str(refusal))
 app.synth()

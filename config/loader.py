@@ -14,7 +14,7 @@ from config.schema import Account
 ACCOUNTS = Path(__file__).parent / "accounts"
 
 
-class ConfigError(Exception):
+class ConfigError(ValueError):
     """An account file cannot be used. The text has one line a mistake: file, key, value, fix."""
 
 

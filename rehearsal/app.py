@@ -2,7 +2,7 @@
 
 import sys
 
-from config.loader import ConfigError, load_account
+from config.loader import load_account
 from config.schema import Account
 from rehearsal.paths import EMULATED_ACCOUNT
 from stacks.app import new_app
@@ -27,5 +27,5 @@ def synthesize(account: str, outdir: str) -> None:
 if __name__ == "__main__":
     try:
         synthesize(*sys.argv[1:])
-    except ConfigError as error:
-        sys.exit(str(error))
+    except ValueError as refusal:
+        sys.exit(str(refusal))

@@ -1,5 +1,6 @@
 import filecmp
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,19 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return outdir
 
 
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The project as a user has it, with account files of their own."""
+    for name in ("app.py", "cdk.json"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    for name in ("charts", "config", "stacks"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.toml", "__pycache__"))
+    for path in (ROOT / "charts").glob("*.toml"):
+        shutil.copy(path, tmp_path / "charts" / path.name)
+    (tmp_path / "config" / "accounts").mkdir(exist_ok=True)
+    return tmp_path
+
+
 def test_synthesis_needs_no_credentials_and_makes_a_stage_for_each_account(assembly: Path) -> None:
     assert {path.name for path in assembly.glob("assembly-*")} == {
         f"assembly-{name}" for name in ("dev", "local", "prod", "staging")
@@ -65,6 +79,26 @@ def test_a_wrong_account_ends_the_run_with_its_mistake_and_no_traceback(tmp_path
     result = run_app(tmp_path / "cdk.out", accounts="dve")
     assert result.returncode == 1
     assert result.stderr == "config/accounts/dve.toml: no such account; there are: dev, local, prod, staging\n"
+
+
+def test_what_a_construct_refuses_ends_the_run_with_its_one_line_and_no_traceback(project: Path) -> None:
+    small = project / "config" / "accounts" / "small.toml"
+    small.write_text(
+        """
+        account = "012345678901"
+        region = "eu-west-1"
+        [network]
+        cidr = "10.0.0.0/21"
+        availability_zones = ["eu-west-1a", "eu-west-1b"]
+        [clusters.training.node_groups.cpu]
+        max_per_zone = 400
+        """,
+        encoding="utf-8",
+    )
+    result = run_app(project / "cdk.out", folder=project)
+    assert result.returncode == 1
+    assert result.stderr.startswith("small/TrainingCluster/Cluster: ")
+    assert "Traceback" not in result.stderr
 
 
 def test_a_policy_violation_fails_synthesis(app: cdk.App, stack: cdk.Stack) -> None:

@@ -5,6 +5,7 @@ import io
 import os
 import secrets
 import shlex
+import shutil
 import sys
 import tempfile
 import zipfile
@@ -17,10 +18,13 @@ from ministack.services import lambda_svc, sts
 
 from rehearsal.emulator.patching import wrap
 from rehearsal.emulator.settings import cache_folder
+from rehearsal.kubernetes import helm_standins
 
 _TOOL_FOLDERS = ("kubectl", "helm", "awscli", "bin")
 """Folders of a layer that hold programs. On Lambda they lie below /opt."""
 Config = dict[str, Any]
+
+_helm_notes = Path(tempfile.mkdtemp(prefix="helm-notes-"))
 
 
 def install() -> None:
@@ -73,19 +77,34 @@ def _with_tools(config: Config) -> Config:
         "Layers": others,
         # TEST_OUTDIR: where CDK's kubectl handler keeps kubeconfig and manifests instead of the /tmp that all share.
         "Environment": {
-            "Variables": {**variables, "PATH": os.pathsep.join(path), "TEST_OUTDIR": str(_with_aws(scratch, folders))}
+            "Variables": {**variables, "PATH": os.pathsep.join(path), "TEST_OUTDIR": str(_with_own(scratch, folders))}
         },
     }
 
 
-def _with_aws(scratch: Path, folders: list[str]) -> Path:
-    """Put an ``aws`` into ``scratch`` that runs the layer's on this Python; its own first line names Lambda's."""
-    for program in (Path(folder) / "aws" for folder in folders):
-        if program.is_file():
-            wrapper = scratch / "aws"
-            wrapper.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(program))} "$@"\n')
-            wrapper.chmod(0o755)
+def stand_ins() -> list[str]:
+    """What functions got in place of what could not be fetched."""
+    return helm_standins.stand_ins(_helm_notes)
+
+
+def _with_own(scratch: Path, folders: list[str]) -> Path:
+    """Put programs into ``scratch`` that are called instead of the layer's, and call these."""
+    makers = {"aws": _aws, "helm": _helm}
+    for name, make in makers.items():
+        for program in (Path(folder) / name for folder in folders):
+            if program.is_file():
+                (scratch / name).write_text(make(program), encoding="utf-8")
+                (scratch / name).chmod(0o755)
     return scratch
+
+
+def _aws(program: Path) -> str:
+    """Runs on this Python; the first line of the layer's names Lambda's."""
+    return f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(program))} "$@"\n'
+
+
+def _helm(program: Path) -> str:
+    return helm_standins.wrapper(helm=program, kept=cache_folder() / "helm-charts", notes=_helm_notes)
 
 
 def _unpacked(layer: bytes) -> list[str]:
@@ -98,7 +117,12 @@ def _unpacked(layer: bytes) -> list[str]:
             folder.parent.mkdir(parents=True, exist_ok=True)
             partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix="partial-"))
             _extract(archive, partial)
-            partial.rename(folder)
+            try:
+                partial.rename(folder)
+            except OSError:
+                if not folder.exists():  # else another worker was faster with the same layer
+                    raise
+                shutil.rmtree(partial)
     return [str(folder / name) for name in wanted]
 
 
