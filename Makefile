@@ -1,14 +1,15 @@
 # The project's commands, the same on a laptop and in the pipeline. `make install` needs Python 3.11 or newer, nothing else.
 PYTHON  ?= python3
 ACCOUNT ?= local
+KUBERNETES ?= 1.35
 VENV    := .venv
 BIN     := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install lock test check format lint synth rehearse bench snapshots docs clean
+.PHONY: help install lock test check format lint synth rehearse kube-apiserver bench snapshots docs clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 16
 
 install: $(VENV)/.installed ## Python packages, Node and the CDK CLI, by locked versions, into this folder
 
@@ -43,6 +44,9 @@ synth: install ## all accounts' templates into cdk.out, with the library's own v
 
 rehearse: install ## deploy, redeploy and destroy one account's stacks in an embedded AWS: ACCOUNT=local KEEP=1 PORT=4566
 	python -m rehearsal $(ACCOUNT) $(if $(KEEP),--keep) $(if $(PORT),--port $(PORT))
+
+kube-apiserver: install ## build a real Kubernetes API for the rehearsal, once, where Go is: KUBERNETES=1.35
+	python -m rehearsal.kubernetes.build $(KUBERNETES)
 
 bench: install ## what synthesis, tests and the rehearsal cost, as ratios to a floor: RUNS=5
 	python -m benchmarks

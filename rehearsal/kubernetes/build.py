@@ -91,10 +91,7 @@ def _flags(release: Release) -> str:
 
 
 def _check_go(release: Release) -> None:
-    go = shutil.which("go")
-    if not go:
-        raise KubernetesError("go: not found; without it the rehearsal uses its embedded Kubernetes stand-in")
-    have = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=True).stdout.strip()
+    have = _go(["env", "GOVERSION"], release.lock).strip()
     if _numbers(have) < _numbers(release.go):
         raise KubernetesError(f"go: {have} is too old for Kubernetes {release.version}; install {release.go} or newer")
 
@@ -113,6 +110,9 @@ def _go(arguments: list[str], folder: Path, flags: str = "-mod=readonly") -> str
 
 def main(arguments: list[str]) -> str | None:
     """:return: what went wrong, in one line."""
+    if not shutil.which("go"):
+        print("kube-apiserver: not built, there is no Go here; the rehearsal uses its embedded Kubernetes stand-in")
+        return None
     try:
         if arguments[0] == "lock":
             print(lock(arguments[1]))

@@ -19,7 +19,8 @@ class Controllers:
     """Reports what nodes would, and, where no kube-controller-manager runs, keeps namespaces.
 
     :param client: of somebody who may do everything.
-    :param namespaces: give namespaces their default service account, and empty those that are being deleted.
+    :param namespaces: give namespaces their default service account, and empty those that are being deleted. The
+        latter also happens where a namespace controller is blocked by an aggregated API that nothing serves.
     """
 
     def __init__(self, client: ApiClient, *, namespaces: bool) -> None:
@@ -46,8 +47,8 @@ class Controllers:
                     seen = {"resourceVersion": found["metadata"]["resourceVersion"]}
                     path = f"{_WEBHOOKS}/{plural}/{found['metadata']['name']}"
                     self._ask("PATCH", path, {"metadata": seen, "webhooks": webhooks}, MERGE_PATCH)
-        if self._keeps_namespaces:
-            for namespace in self._client.items(_NAMESPACES):
+        for namespace in self._client.items(_NAMESPACES):
+            if self._keeps_namespaces or _is_blocked(namespace):
                 self._keep(namespace)
 
     def _run(self) -> None:
@@ -97,13 +98,30 @@ class Controllers:
                 raise
 
 
+def _is_blocked(namespace: Object) -> bool:
+    """Whether the namespace controller waits for an aggregated API to answer, which none does here."""
+    conditions = namespace.get("status", {}).get("conditions") or []
+    return any(one["type"] == "NamespaceDeletionDiscoveryFailure" and one["status"] == "True" for one in conditions)
+
+
 def deletable(client: ApiClient, *, namespaced: bool = True) -> list[tuple[str, str]]:
-    """The collections whose objects can be listed and deleted, as path prefix and plural."""
+    """The collections whose objects can be listed and deleted, as path prefix and plural.
+
+    Those of aggregated APIs that do not answer are left out: there is nobody to ask.
+    """
     prefixes = ["/api/v1"]
     prefixes += [f"/apis/{group['preferredVersion']['groupVersion']}" for group in client.get("/apis")["groups"]]
-    return [
-        (prefix, resource["name"])
-        for prefix in prefixes
-        for resource in client.get(prefix)["resources"]
-        if resource["namespaced"] == namespaced and {"list", "delete"} <= set(resource["verbs"])
-    ]
+    found = []
+    for prefix in prefixes:
+        try:
+            resources = client.get(prefix)["resources"]
+        except ApiFailure as failure:
+            if failure.code not in (404, 503):  # its definition went meanwhile, or nothing serves it
+                raise
+            continue
+        found += [
+            (prefix, resource["name"])
+            for resource in resources
+            if resource["namespaced"] == namespaced and {"list", "delete"} <= set(resource["verbs"])
+        ]
+    return found

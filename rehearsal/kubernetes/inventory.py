@@ -1,5 +1,7 @@
 """Which objects came into a cluster since it was new."""
 
+from typing import Any
+
 from rehearsal.kubernetes.client import ApiClient, ApiFailure
 from rehearsal.kubernetes.controllers import deletable
 
@@ -41,16 +43,22 @@ class Inventory:
             try:
                 collection = self._client.get(f"{prefix}/{plural}")
             except ApiFailure as failure:
-                if failure.code == 404:  # its definition was deleted meanwhile
-                    continue
-                raise
+                if failure.code != 404:  # its definition went meanwhile
+                    raise
+                continue
             kind = collection["kind"].removesuffix("List")
             for item in collection.get("items") or []:
                 metadata = item["metadata"]
-                if _IN_EVERY_NAMESPACE.get(plural) != metadata["name"]:
+                if _IN_EVERY_NAMESPACE.get(plural) != metadata["name"] and not _kept_by_helm(plural, item):
                     found.add(
                         f"{kind} {metadata['namespace']}/{metadata['name']}"
                         if namespaced
                         else f"{kind} {metadata['name']}"
                     )
         return found
+
+
+def _kept_by_helm(plural: str, item: dict[str, Any]) -> bool:
+    """Whether it is a definition that Helm brought: charts keep these on purpose. Objects of the kind do count."""
+    managers = {entry.get("manager") for entry in item["metadata"].get("managedFields", [])}
+    return plural == "customresourcedefinitions" and "helm" in managers

@@ -73,6 +73,7 @@ _VALUES: dict[str, Object] = {
     "Probe": {"failureThreshold": 3, "periodSeconds": 10, "successThreshold": 1, "timeoutSeconds": 1},
     "ProjectedVolumeSource": {"defaultMode": 0o644},
     "ReplicaSetSpec": {"replicas": 1},
+    "ReplicationControllerSpec": {"replicas": 1},
     "RoleRef": {"apiGroup": RBAC},
     "RuleWithOperations": {"scope": "*"},
     "Secret": {"type": "Opaque"},
@@ -189,6 +190,12 @@ def _pod_spec(found: Object) -> None:
                 port.setdefault("hostPort", port.get("containerPort", 0))
 
 
+def _replication_controller_spec(found: Object) -> None:
+    labels = found.get("template", {}).get("metadata", {}).get("labels")
+    if labels and not found.get("selector"):
+        found["selector"] = dict(labels)
+
+
 def _service_spec(found: Object) -> None:
     if not found.get("type"):
         found["type"] = "ClusterIP"
@@ -242,6 +249,7 @@ _RULES: dict[str, Callable[[Object], None]] = {
     "NetworkPolicySpec": _network_policy_spec,
     "Pod": _pod,
     "PodSpec": _pod_spec,
+    "ReplicationControllerSpec": _replication_controller_spec,
     "ServiceReference": _webhook_service,
     "ServiceSpec": _service_spec,
     "StatefulSetSpec": _stateful_set_spec,

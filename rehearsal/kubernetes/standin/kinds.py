@@ -17,6 +17,7 @@ v1
   persistentvolumeclaims          PersistentVolumeClaim          n pvc      -              status
   persistentvolumes               PersistentVolume               c pv       -              status
   pods                            Pod                            n po       all            status
+  replicationcontrollers          ReplicationController          n rc       all            scale,status
   resourcequotas                  ResourceQuota                  n quota    -              status
   secrets                         Secret                         n -        -              -
   serviceaccounts                 ServiceAccount                 n sa       -              -

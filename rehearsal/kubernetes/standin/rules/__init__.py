@@ -44,6 +44,7 @@ _RULES: dict[str, Rule] = {
     "PodDisruptionBudget": workloads.disruption_budget,
     "PriorityClass": configuration.priority_class,
     "ReplicaSet": workloads.replica_set,
+    "ReplicationController": workloads.replication_controller,
     "ResourceQuota": configuration.resource_quota,
     "Role": access.role,
     "RoleBinding": access.role_binding,

@@ -61,6 +61,24 @@ def replica_set(found: Object, problems: Problems) -> None:
     _always_running(spec, "ReplicaSet", problems)
 
 
+def replication_controller(found: Object, problems: Problems) -> None:
+    """ReplicationController; kubectl asks for them when it prunes."""
+    spec = found["spec"]
+    for name in ("replicas", "minReadySeconds"):
+        not_negative(spec, name, "spec", problems)
+    selector: dict[str, str] = spec.get("selector", {})
+    if not selector:
+        problems.required("spec.selector")
+    if "template" not in spec:
+        problems.required("spec.template")
+        return
+    labels = spec["template"].get("metadata", {}).get("labels", {})
+    if not selects({"matchLabels": selector}, labels):
+        problems.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
+    pod_template(spec["template"], "spec.template", problems)
+    _always_running(spec, "ReplicationController", problems)
+
+
 def daemon_set(found: Object, problems: Problems) -> None:
     """DaemonSet."""
     spec = found.get("spec", {})
