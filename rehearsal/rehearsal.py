@@ -35,7 +35,8 @@ def rehearse(app: Sequence[str], *, keep: bool = False, port: int | None = None,
                 print(f"rehearsal: {error}", flush=True)
                 _stay_up(aws, run)
             raise
-        print(f"\nall steps passed in {time.monotonic() - started:.0f} s", flush=True)
+        passed = "all steps but destroy" if keep else "all steps"
+        print(f"\n{passed} passed in {time.monotonic() - started:.0f} s", flush=True)
         if keep:
             _stay_up(aws, run)
 
@@ -63,7 +64,7 @@ def _steps(app: Sequence[str], aws: EmbeddedAws, run: Run, *, keep: bool) -> Non
 
 def _synthesize(app: Sequence[str], run: Run) -> Assembly:
     narrator = Narrator("synth")
-    with Synthesis(app, folder=run.folder / "assembly", log=run.log("synth")) as synthesis:
+    with Synthesis(app, folder=run.assembly, log=run.log("synth")) as synthesis:
         assembly = synthesis.assembly()
     if not assembly.stacks:
         raise RehearsalError("synthesis made no stack; there is nothing to rehearse")
@@ -109,7 +110,9 @@ def _print_report(assembly: Assembly, state: State, timing: report.Timing, left:
 
 def _stay_up(aws: EmbeddedAws, run: Run) -> None:
     """Wait for an interrupt."""
-    exports = "\n".join(f"  export {name}={value}" for name, value in aws.environment("us-east-1").items())
+    regions = Assembly(run.assembly).regions() if (run.assembly / "manifest.json").exists() else []
+    settings = aws.environment(regions[0] if regions else "us-east-1")
+    exports = "\n".join(f"  export {name}={value}" for name, value in settings.items())
     print(
         f"\nIt stays up at {aws.url}, with logs in {run.folder}. In another terminal:\n{exports}\n"
         "  aws cloudformation describe-stacks\n"

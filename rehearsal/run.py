@@ -26,6 +26,11 @@ class Run:
         return self.folder.parent
 
     @property
+    def assembly(self) -> Path:
+        """What synthesis made; it stays until the next run."""
+        return self.folder / "assembly"
+
+    @property
     def temporary(self) -> Path:
         """For temporary files of every process of the run."""
         return self.folder / "tmp"
