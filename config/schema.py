@@ -15,7 +15,9 @@ from config.clusters import (
     problems_of_zones,
     shipped_clusters,
 )
+from config.identity import Identity, problems_of_identity
 from config.network import Bastion, Network
+from config.people import Name, Person, Profile, Team, problems_of_people, problems_of_teams, profiles
 from config.section import Section, key
 from config.storage import Storage
 
@@ -66,6 +68,23 @@ class Account(Section):
         dict[Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,18}[a-z0-9])?$")], Cluster],
         BeforeValidator(named_for_their_purpose),
     ] = key("Kubernetes clusters by name. Default: 'training' and 'inference'.", default_factory=shipped_clusters)
+    identity: Identity = key("How people and machines come in.", default=Identity())
+    people: dict[Name, Person] = key(
+        "Who works with the platform, by a short name. Each is the same person everywhere.", default_factory=dict
+    )
+    teams: dict[Name, Team] = key(
+        "Workspaces by the name of their namespace, the same in every account file that has them.", default_factory=dict
+    )
+
+    @property
+    def has_identity(self) -> bool:
+        """Whether anything is to be made for people and machines to come in."""
+        return self.identity != Identity() or any(person.principal_arn for person in self.people.values())
+
+    @property
+    def profiles(self) -> tuple[Profile, ...]:
+        """What Kubeflow is told of the teams."""
+        return profiles(self.people, self.teams)
 
     @field_validator("removal_policy")
     @classmethod
@@ -118,3 +137,26 @@ class Account(Section):
         if problems:
             raise ValueError("; ".join(problems))
         return clusters
+
+    @field_validator("identity")
+    @classmethod
+    def _identity_fits_the_network(cls, identity: Identity, info: ValidationInfo) -> Identity:
+        network = info.data.get("network")
+        if network and (problems := list(problems_of_identity(identity, domain=network.domain))):
+            raise ValueError("; ".join(problems))
+        return identity
+
+    @field_validator("people")
+    @classmethod
+    def _people_are_told_apart(cls, people: dict[str, Person], info: ValidationInfo) -> dict[str, Person]:
+        identity = info.data.get("identity")
+        if identity and (problems := list(problems_of_people(people, center=identity.center is not None))):
+            raise ValueError("; ".join(problems))
+        return people
+
+    @field_validator("teams")
+    @classmethod
+    def _teams_have_people(cls, teams: dict[str, Team], info: ValidationInfo) -> dict[str, Team]:
+        if "people" in info.data and (problems := list(problems_of_teams(teams, info.data["people"]))):
+            raise ValueError("; ".join(problems))
+        return teams

@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_ec2 as ec2
@@ -18,7 +18,9 @@ from mlplatform_constructs import (
     VpcCni,
     WorkloadIdentity,
 )
+from stacks.cluster_person import ClusterPerson
 from stacks.log_retention import log_retention
+from stacks.weak_reference import weak_reference
 
 
 class ClusterStack(Stack):
@@ -28,6 +30,7 @@ class ClusterStack(Stack):
     - ``identity``: how its pods get AWS roles.
 
     :param addresses_in_use: addresses by zone that the clusters before may take from the same subnets.
+    :param people: whom it lets in beside the roles of the account file. Default: nobody.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class ClusterStack(Stack):
         logs: Logs,
         addresses_in_use: Mapping[str, int],
         removal_policy: RemovalPolicy,
+        people: Sequence[ClusterPerson] = (),
     ) -> None:
         super().__init__(scope, id)
         self.cluster = KubernetesCluster(
@@ -63,14 +67,30 @@ class ClusterStack(Stack):
         )
         self.cluster.connections.allow_default_port_from(bastion, "bastion")
         self.cluster.grant_group(bastion.role, OPERATORS)
-        self._grant_people(settings)
+        self._grant_roles(settings)
+        self._grant_people(people)
         self.identity = {
             "pod_identity": WorkloadIdentity.pod_identity,
             "irsa": WorkloadIdentity.irsa,
             "kube2iam": WorkloadIdentity.kube2iam,
         }[settings.workload_identity](self.cluster)
 
-    def _grant_people(self, settings: ClusterSettings) -> None:
+    def _grant_people(self, people: Sequence[ClusterPerson]) -> None:
+        scope = Construct(self, "KnownPeople")
+        for person in people:
+            self.add_stack_dependency(Stack.of(person.role))
+            # Weak, because somebody who leaves goes from the stack before first.
+            arn = weak_reference(person.role, "Arn", person.role.role_arn)
+            role = iam.Role.from_role_arn(scope, person.name, arn, mutable=False)
+            if person.access == "admin":
+                self.cluster.grant_admin(role, username=person.role.email)
+            elif person.access:
+                group = {"operator": OPERATORS, "viewer": VIEWERS}[person.access]
+                self.cluster.grant_group(role, group, username=person.role.email)
+            else:
+                self.cluster.grant_user(role, person.role.email)
+
+    def _grant_roles(self, settings: ClusterSettings) -> None:
         people = Construct(self, "People")
         for arn in settings.access.admins:
             self.cluster.grant_admin(self._role(people, arn))

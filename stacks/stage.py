@@ -10,6 +10,7 @@ from stacks.audit import AuditStack
 from stacks.cluster import ClusterStack
 from stacks.cluster_services import ClusterServicesStack
 from stacks.data import DataStack
+from stacks.identity import EdgeCertificateStack, IdentityStack
 from stacks.network import NetworkStack
 from stacks.security import SecurityStack
 from stacks.storage import StorageReplicaStack, StorageStack
@@ -64,6 +65,8 @@ class PlatformStage(Stage):
             logs=settings.logs,
             removal_policy=removal_policy,
         )
+        self.edge_certificate = self._edge_certificate(settings, removal_policy)
+        self.identity = self._identity(settings, removal_policy)
         self.clusters = self._clusters(settings, removal_policy)
         self.services = self._services(settings, removal_policy)
         self.audit = AuditStack(
@@ -75,6 +78,37 @@ class PlatformStage(Stage):
             recorded_buckets=[self.storage.features.bucket, self.storage.models.bucket],
             emergency_roles={_words(name): stack.cluster.break_glass_role for name, stack in self.clusters.items()},
             removal_policy=removal_policy,
+        )
+
+    def _edge_certificate(self, settings: Account, removal_policy: RemovalPolicy) -> EdgeCertificateStack | None:
+        zones, cognito = self.network.hosted_zones, settings.identity.cognito
+        if not cognito or not zones:
+            return None
+        return EdgeCertificateStack(
+            self,
+            "EdgeCertificate",
+            domain_name=f"{cognito.host}.{settings.network.domain}",
+            hosted_zone=zones.public_zone,
+            removal_policy=removal_policy,
+        )
+
+    def _identity(self, settings: Account, removal_policy: RemovalPolicy) -> IdentityStack | None:
+        if not settings.has_identity:
+            return None
+        zones = self.network.hosted_zones
+        return IdentityStack(
+            self,
+            "Identity",
+            settings=settings.identity,
+            people=settings.people,
+            teams=settings.teams,
+            vpc=self.network.network.vpc,
+            hosted_zone=zones.public_zone if zones else None,
+            access_logs=self.storage.access_logs,
+            keys=self.security.keys,
+            logs=settings.logs,
+            removal_policy=removal_policy,
+            edge=self.edge_certificate,
         )
 
     def _clusters(self, settings: Account, removal_policy: RemovalPolicy) -> dict[str, ClusterStack]:
@@ -91,6 +125,7 @@ class PlatformStage(Stage):
                 logs=settings.logs,
                 addresses_in_use=addresses,
                 removal_policy=removal_policy,
+                people=self.identity.people if self.identity else (),
             )
             addresses.update(clusters[name].cluster.addresses_by_zone)
         return clusters

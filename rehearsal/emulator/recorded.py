@@ -57,6 +57,9 @@ class Recorded(Provisioner):
         prefix = _ID_PREFIXES.get(self.type) or (m[1] if (m := re.match(r"([a-z]{1,12})-", pattern)) else None)
         if prefix:
             return f"{prefix}-{secrets.token_hex(9)[:17]}"
+        if self.type == "AWS::SSO::PermissionSet" and path[-1] == "PermissionSetArn":
+            instance = str(resource.properties["InstanceArn"]).rpartition("/")[2]
+            return f"arn:aws:sso:::permissionSet/{instance}/ps-{secrets.token_hex(8)}"
         if path[-1].lower().endswith("arn"):
             return arn(self.type, resource.name("Name", max_length=128))
         return resource.name("Name", max_length=128)

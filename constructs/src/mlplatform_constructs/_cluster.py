@@ -157,19 +157,28 @@ class KubernetesCluster(Construct):
             )
         return self._oidc_provider
 
-    def grant_admin(self, principal: iam.IRole) -> None:
+    def grant_admin(self, principal: iam.IRole, *, username: str | None = None) -> None:
         """Let ``principal`` do everything, by EKS's own policy, which no RBAC object can take away.
 
+        :param username: its name in the cluster, where the role is one person's. Default: EKS's, from ARN and session.
         :raises ValueError: when it has access already; EKS keeps one entry for each role.
         """
-        self._access.grant_admin(principal)
+        self._access.grant_admin(principal, username)
 
-    def grant_group(self, principal: iam.IRole, group: str) -> None:
+    def grant_group(self, principal: iam.IRole, group: str, *, username: str | None = None) -> None:
         """Make ``principal`` a member of the Kubernetes group ``group``, and leave the rest to RBAC.
 
+        :param username: its name in the cluster, where the role is one person's. Default: EKS's, from ARN and session.
         :raises ValueError: when it has access already, or the group's name is reserved.
         """
-        self._access.grant_group(principal, group)
+        self._access.grant_group(principal, group, username)
+
+    def grant_user(self, principal: iam.IRole, username: str) -> None:
+        """Make ``principal``, one person's role, known as ``username``, and leave all rights to RBAC.
+
+        :raises ValueError: when it has access already, or the name is reserved.
+        """
+        self._access.grant_user(principal, username)
 
     def placement(self, purpose: str) -> dict[str, Any]:
         """What a pod must say in order to run on the nodes for ``purpose``: ``nodeSelector`` and ``tolerations``.

@@ -27,32 +27,40 @@ class ClusterAccess(Construct):
         """The Kubernetes groups that entries name."""
         return frozenset(group for group in self._groups.values() if group)
 
-    def grant_admin(self, principal: iam.IRole) -> None:
+    def grant_admin(self, principal: iam.IRole, username: str | None = None) -> None:
         """Let ``principal`` do everything in the cluster, by EKS's own policy, which no RBAC object can take away."""
         policy = eks.CfnAccessEntry.AccessPolicyProperty(
             policy_arn=f"arn:{Stack.of(self).partition}:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy",
             access_scope=eks.CfnAccessEntry.AccessScopeProperty(type="cluster"),
         )
-        self._entry(principal, None, access_policies=[policy])
+        self._entry(principal, None, username, access_policies=[policy])
 
-    def grant_group(self, principal: iam.IRole, group: str) -> None:
+    def grant_group(self, principal: iam.IRole, group: str, username: str | None = None) -> None:
         """Make ``principal`` a member of the Kubernetes group ``group``."""
         if group.startswith(_RESERVED):
             raise ValueError(f"{self.node.path}: group {group!r} is reserved by EKS; name one of your own")
-        self._entry(principal, group, kubernetes_groups=[group])
+        self._entry(principal, group, username, kubernetes_groups=[group])
+
+    def grant_user(self, principal: iam.IRole, username: str) -> None:
+        """Make ``principal`` known as ``username``."""
+        self._entry(principal, None, username)
 
     def _entry(
         self,
         principal: iam.IRole,
         group: str | None,
+        username: str | None,
         *,
         access_policies: Sequence[eks.CfnAccessEntry.AccessPolicyProperty] | None = None,
         kubernetes_groups: Sequence[str] | None = None,
     ) -> None:
         arn = principal.role_arn
+        if username and username.startswith(_RESERVED):
+            raise ValueError(f"{self.node.path}: username {username!r} is reserved by EKS; choose another")
         if arn in self._groups:
             raise ValueError(
-                f"{self.node.path}: {principal.node.path} already has access as {self._groups[arn] or 'admin'}; "
+                f"{self.node.path}: {principal.node.path} already has access"
+                f"{f' as {self._groups[arn]}' if self._groups[arn] else ''}; "
                 "EKS keeps one entry for each role, so grant it once"
             )
         self._groups[arn] = group
@@ -63,6 +71,7 @@ class ClusterAccess(Construct):
             principal_arn=arn,
             access_policies=access_policies,
             kubernetes_groups=kubernetes_groups,
+            username=username,
         )
 
     def _break_glass_role(self, principals: Sequence[str]) -> iam.Role:

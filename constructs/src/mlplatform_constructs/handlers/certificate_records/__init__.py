@@ -1,0 +1,1 @@
+"""The function that deletes what certificates leave in a hosted zone."""

@@ -1,0 +1,1 @@
+"""The function that makes and deletes a connector to a directory."""

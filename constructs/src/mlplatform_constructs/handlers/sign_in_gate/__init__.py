@@ -1,0 +1,1 @@
+"""The function that decides whose email address gets in."""

@@ -1,0 +1,1 @@
+"""The function that ends a person's session."""
