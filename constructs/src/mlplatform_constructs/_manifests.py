@@ -67,10 +67,11 @@ class Manifests(Construct):
         self._cluster = cast(eks.ICluster, cluster)
         contents = ClusterContents.of(self._cluster)
         found, problems = read(objects, contents)
+        self._refuse(problems)
         parcels = [Parcel.of(one, {OWNER_LABEL: owner}) for one in found.objects]
         record = inventory_of(found.objects)
         template_bytes = _TEMPLATES.get(self._stack, 0) + size(record) + sum(parcel.bytes for parcel in parcels)
-        self._refuse([*problems, *too_large(parcels), *self._too_many(len(parcels), size(record), template_bytes)])
+        self._refuse([*too_large(parcels), *self._too_many(len(parcels), size(record), template_bytes)])
 
         _TEMPLATES[self._stack] = template_bytes
         self._revision = sha256("".join(without_numbers(parcel.text) for parcel in parcels).encode()).hexdigest()[:16]

@@ -39,7 +39,7 @@ class Definition:
                 plural=spec["names"]["plural"],
                 namespaced=spec["scope"] == "Namespaced",
                 versions={
-                    version["name"]: version["schema"]["openAPIV3Schema"]
+                    version["name"]: dict(version["schema"]["openAPIV3Schema"])
                     for version in spec["versions"]
                     if version["served"]
                 },
@@ -55,8 +55,9 @@ class Definition:
         :param metadata: the schema of all objects' metadata.
         """
         if version in self.versions and version not in self._compiled:
-            schema = self._compiled[version] = custom_schema(self.versions[version])
+            schema = custom_schema(self.versions[version])
             schema.properties |= {"apiVersion": _TEXT, "kind": _TEXT, "metadata": metadata}
+            self._compiled[version] = schema
         return self._compiled.get(version)
 
 

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .._readiness import Readiness
-from .objects import CRD, KubernetesObject
+from .objects import CRD, Key, KubernetesObject, each, part
 from .waves import Wave
 
-_WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 _ROLLING = ("Deployment", "StatefulSet", "DaemonSet")
 
 
@@ -30,7 +30,7 @@ def gates(objects: Sequence[KubernetesObject]) -> dict[Wave, list[Readiness]]:
             *(
                 Readiness.certificate_injected(one.key.kind, one.key.name)
                 for one in objects
-                if one.key.kind in _WEBHOOKS and _lacks_certificate(one)
+                if one.key.kind in WEBHOOKS and _lacks_certificate(one)
             ),
             *(_condition("Available", one) for one in objects if one.key.kind == "APIService"),
         ],
@@ -42,19 +42,19 @@ def guards(objects: Iterable[Mapping[str, Any]]) -> set[str]:
     return {
         group
         for body in objects
-        if body["kind"] in _WEBHOOKS
-        for webhook in body.get("webhooks") or ()
-        for rule in webhook.get("rules") or ()
+        if body["kind"] in WEBHOOKS
+        for webhook in each(body, "webhooks")
+        for rule in each(webhook, "rules")
         for group in rule.get("apiGroups") or ()
     }
 
 
-def _servers(objects: Sequence[KubernetesObject]) -> Iterator[Any]:
-    """Keys of the workloads behind the services that the API server will call."""
+def _servers(objects: Sequence[KubernetesObject]) -> Iterator[Key]:
+    """The workloads behind the services that the API server will call."""
     called = {(service.get("namespace"), service.get("name")) for one in objects for service in _called(one)}
     for service in objects:
         if service.key.kind == "Service" and (service.key.namespace, service.key.name) in called:
-            selector = service.spec.get("selector")
+            selector = part(service.body, "spec", "selector")
             for one in objects:
                 if selector and one.key.namespace == service.key.namespace and selector.items() <= _labels(one).items():
                     yield one.key
@@ -62,24 +62,22 @@ def _servers(objects: Sequence[KubernetesObject]) -> Iterator[Any]:
 
 def _called(one: KubernetesObject) -> Iterator[Mapping[str, Any]]:
     """The services that an object makes the API server call."""
-    if one.key.kind in _WEBHOOKS:
-        for webhook in one.body.get("webhooks") or ():
-            yield webhook.get("clientConfig", {}).get("service") or {}
+    if one.key.kind in WEBHOOKS:
+        for webhook in each(one.body, "webhooks"):
+            yield part(webhook, "clientConfig", "service")
     elif one.key.kind == "APIService":
-        yield one.spec.get("service") or {}
+        yield part(one.body, "spec", "service")
     elif one.key.kind == CRD:
-        conversion = one.spec.get("conversion") or {}
-        yield ((conversion.get("webhook") or {}).get("clientConfig") or {}).get("service") or {}
+        yield part(one.body, "spec", "conversion", "webhook", "clientConfig", "service")
 
 
 def _labels(one: KubernetesObject) -> Mapping[str, str]:
     """Labels of the pods that a workload makes."""
-    template = one.spec.get("template") or {}
-    return (template.get("metadata") or {}).get("labels") or {}
+    return part(one.body, "spec", "template", "metadata", "labels")
 
 
 def _lacks_certificate(one: KubernetesObject) -> bool:
-    clients = [webhook.get("clientConfig") or {} for webhook in one.body.get("webhooks") or ()]
+    clients = [part(webhook, "clientConfig") for webhook in each(one.body, "webhooks")]
     return any("service" in client and not client.get("caBundle") for client in clients)
 
 

@@ -86,11 +86,6 @@ class KubernetesObject:
     def api_version(self) -> str:
         return str(self.body["apiVersion"])
 
-    @property
-    def spec(self) -> Mapping[str, Any]:
-        spec = self.body.get("spec")
-        return spec if isinstance(spec, Mapping) else {}
-
 
 def group_of(api_version: str) -> str:
     """``apps`` of ``apps/v1``, and nothing of ``v1``."""
@@ -116,3 +111,16 @@ def unusable(body: Any) -> str | None:
     if not isinstance(metadata.get("name"), str) or not metadata["name"]:
         return f"{kind}: metadata.name: required text, got {metadata.get('name')!r:.60}"
     return None
+
+
+def part(value: Mapping[str, Any], *fields: str) -> Mapping[str, Any]:
+    """What is below some fields; empty where there is nothing, or a token that nobody can look into."""
+    for field in fields:
+        inner = value.get(field)
+        value = inner if isinstance(inner, Mapping) else {}
+    return value
+
+
+def each(value: Mapping[str, Any], field: str) -> list[Mapping[str, Any]]:
+    """The mappings in a list."""
+    return [one for one in value.get(field) or () if isinstance(one, Mapping)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from .objects import KubernetesObject
+from .objects import KubernetesObject, part
 from .tokens import MAX_TOKEN_BYTES, tokens_in
 from .waves import WAVE_ANNOTATION, Wave
 
@@ -52,8 +52,8 @@ class Parcel:
     def of(cls, one: KubernetesObject, labels: dict[str, str]) -> "Parcel":
         """An object with further labels and without the annotation that is for us."""
         metadata: dict[str, Any] = {**one.body["metadata"]}
-        metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
-        annotations = metadata.get("annotations") or {}
+        metadata["labels"] = {**part(one.body, "metadata", "labels"), **labels}
+        annotations = part(one.body, "metadata", "annotations")
         if WAVE_ANNOTATION in annotations:
             metadata["annotations"] = {name: text for name, text in annotations.items() if name != WAVE_ANNOTATION}
         body = {**one.body, "metadata": metadata}

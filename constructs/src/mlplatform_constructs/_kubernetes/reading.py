@@ -7,10 +7,10 @@ from typing import Any
 
 from .contents import SYSTEM_NAMESPACES, ClusterContents
 from .definitions import Definition
-from .gates import guards
+from .gates import WEBHOOKS, guards
 from .kinds import GroupKind, Kind, kind_of
 from .names import name_problem
-from .objects import CRD, Key, KubernetesObject, group_of, unusable
+from .objects import CRD, Key, KubernetesObject, group_of, part, unusable
 from .tokens import is_token
 from .validation import problems
 from .waves import WAVE_ANNOTATION, Wave, wave_named, wave_of_builtin
@@ -51,14 +51,23 @@ class _Reader:
     """Reads the objects of one set. What defines a kind or makes a namespace may come after what uses it."""
 
     def __init__(self, contents: ClusterContents, bodies: Sequence[Body]) -> None:
+        self._contents = contents
+        sound = [body for body in bodies if body["kind"] in (CRD, *WEBHOOKS) and self._is_sound(body)]
+        definitions = [Definition.read(body) for body in sound if body["kind"] == CRD]
         self.set = ObjectSet(
             namespaces={str(body["metadata"]["name"]) for body in bodies if body["kind"] == "Namespace"},
-            definitions={(one.group, one.kind): one for one in _definitions(bodies)},
+            definitions={(one.group, one.kind): one for one in definitions},
         )
-        self._contents = contents
-        self._guarded_groups = guards(bodies)
+        self._guarded_groups = guards(sound)
         self._seen: set[Key] = set()
         self._kind = cache(lambda api_version, kind: kind_of(api_version, kind, self.set.definitions, contents))
+
+    def _is_sound(self, body: Body) -> bool:
+        """Whether what a definition or a webhook says can be relied on before it is read itself."""
+        schema = self._contents.core.schema(body["apiVersion"], body["kind"])
+        if schema is None or any(True for _ in problems(body, schema)):
+            return False
+        return body["kind"] != CRD or not list(_undefining(body))
 
     def add(self, body: Body) -> list[str]:
         """Add an object to the set, unless its kind is unknown.
@@ -72,10 +81,12 @@ class _Reader:
         except ValueError as error:
             return [f"{Key(group, name, namespace, body['metadata']['name'])}: {error}"]
         key = Key(group, name, "" if kind.namespaced is False else namespace, body["metadata"]["name"])
-        found = [*problems(body, kind.schema), *self._identity_problems(key, kind), *_mismatches(body, group)]
-        if name == CRD and not found:
-            found += _undefining(body)
-        self.set.objects.append(KubernetesObject(body, key, self._wave(body, kind)))
+        found, wave = list(problems(body, kind.schema)), Wave.CONFIGURATION
+        if not found:  # each field is what it should be
+            found += _undefining(body) if name == CRD else _mismatches(body, group)
+            wave = self._wave(body, kind)
+        found += self._identity_problems(key, kind)
+        self.set.objects.append(KubernetesObject(body, key, wave))
         self._seen.add(key)
         if key.namespace and key.namespace not in self.set.namespaces:
             self.set.used_namespaces.add(key.namespace)
@@ -100,7 +111,7 @@ class _Reader:
             )
 
     def _wave(self, body: Body, kind: Kind) -> Wave:
-        if named := (body["metadata"].get("annotations") or {}).get(WAVE_ANNOTATION):
+        if named := part(body, "metadata", "annotations").get(WAVE_ANNOTATION):
             return wave_named(named) or Wave.CONFIGURATION
         if kind.definition is None:
             return wave_of_builtin(body["kind"])
@@ -108,42 +119,30 @@ class _Reader:
         return Wave.GUARDED if guarded else Wave.CONFIGURATION
 
 
-def _definitions(bodies: Sequence[Body]) -> Iterator[Definition]:
-    for body in bodies:
-        if body["kind"] == CRD:
-            try:
-                yield Definition.read(body)
-            except ValueError:
-                continue  # said when it is added
-
-
 def _undefining(body: Body) -> Iterator[str]:
-    """What a definition lacks although its own schema is content."""
+    """What keeps a CustomResourceDefinition from defining what it should."""
     try:
-        Definition.read(body)
+        definition = Definition.read(body)
     except ValueError as error:
         yield str(error)
+        return
+    wanted = f"{definition.plural}.{definition.group}"
+    if body["metadata"]["name"] != wanted:
+        yield f"metadata.name: must be {wanted!r}, as it defines that"
 
 
 def _mismatches(body: Body, group: str) -> Iterator[str]:
-    """What Kubernetes refuses although each field by itself is right."""
-    metadata = body["metadata"]
-    wave = (metadata.get("annotations") or {}).get(WAVE_ANNOTATION)
-    if wave is not None and wave_named(str(wave)) is None:
+    """What Kubernetes, or this library, refuses although each field by itself is right."""
+    for field_ in ("labels", "annotations"):
+        if is_token(body["metadata"].get(field_)):
+            yield f"metadata.{field_}: must be a mapping, of which each value may be a token"
+    wave = part(body, "metadata", "annotations").get(WAVE_ANNOTATION)
+    if wave is not None and wave_named(wave) is None:
         waves = ", ".join(wave.name.lower() for wave in Wave)
         yield f'metadata.annotations["{WAVE_ANNOTATION}"]: {wave!r} is no wave; use one of {waves}'
-    spec = body.get("spec")
-    if not isinstance(spec, Mapping):
-        return
-    if body["kind"] == CRD and isinstance(spec.get("names"), Mapping):
-        wanted = f"{spec['names'].get('plural')}.{spec.get('group')}"
-        if metadata["name"] != wanted:
-            yield f"metadata.name: must be {wanted!r}, as it defines that"
     if group == "apps":
-        selector, template = spec.get("selector"), spec.get("template")
-        if isinstance(selector, Mapping) and isinstance(template, Mapping):
-            labels = (template.get("metadata") or {}).get("labels") or {}
-            wanted_labels = selector.get("matchLabels") or {}
-            missing = {name: value for name, value in wanted_labels.items() if labels.get(name) != value}
-            if missing:
-                yield f"spec.selector.matchLabels: {missing} must be among spec.template.metadata.labels"
+        labels = part(body, "spec", "template", "metadata", "labels")
+        wanted = part(body, "spec", "selector", "matchLabels")
+        missing = {name: value for name, value in wanted.items() if labels.get(name) != value}
+        if missing:
+            yield f"spec.selector.matchLabels: {missing} must be among spec.template.metadata.labels"

@@ -22,6 +22,7 @@ class Schema:
 
     - ``types``: names of JSON types; None allows any.
     - ``properties``: schemas of named fields. ``others`` is the schema of the rest, None where there must be no rest.
+    - ``nulls``: whether items, and required fields, may be null where their own schema allows that.
     - ``checks``: each says what is wrong with a value of the right type, or None.
     - ``labels``: keys are those of labels, and values too where they are ``values`` rather than ``keys``.
     - ``choices``: alternatives, as ``anyOf``, ``oneOf``, ``allOf`` and ``not`` of a CustomResourceDefinition.
@@ -31,6 +32,7 @@ class Schema:
     properties: dict[str, "Schema"] = field(default_factory=dict)
     others: "Schema | None" = None
     items: "Schema | None" = None
+    nulls: bool = True
     required: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
     labels: str | None = None
@@ -49,6 +51,8 @@ _LABELS = {
     ("PodSpec", "nodeSelector"): "values",
     ("ServiceSpec", "selector"): "values",
 }
+_EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1"
+_OR_SCHEMA = ("JSONSchemaPropsOrArray", "JSONSchemaPropsOrBool")  # published without a word of what they are
 _ENUMERATIONS = {  # the API server enforces these; its published schemas leave them out
     ("Container", "imagePullPolicy"): "Always IfNotPresent Never",
     ("ContainerPort", "protocol"): "TCP UDP SCTP",
@@ -118,15 +122,21 @@ class CoreSchemas:
         if owner == "Quantity":
             schema.checks = (quantity_problem,)
             return
+        if owner in _OR_SCHEMA:
+            within = self._named(f"{_EXTENSIONS}.JSONSchemaProps")
+            schema.properties, schema.items = within.properties, within
+            return
         types = raw.get("type", _union(raw))
         schema.types = frozenset([types] if isinstance(types, str) else types) if types else None
         schema.required = tuple(raw.get("required", ()))
-        schema.properties = {name: self._of(part, owner, name) for name, part in raw.get("properties", {}).items()}
+        for name, part in raw.get("properties", {}).items():
+            schema.properties[name] = self._of(part, owner, name)
         if "additionalProperties" in raw:
             schema.others = self._of(raw["additionalProperties"], owner, "")
         elif not schema.properties:
             schema.others = ANYTHING
         schema.items = self._of(raw["items"], owner, "") if "items" in raw else ANYTHING
+        schema.nulls = "items" not in raw and not schema.required  # published as if null were allowed everywhere
         if raw.get("format") == "byte":
             schema.checks += (_base64,)
 
@@ -157,10 +167,11 @@ def custom_schema(raw: Mapping[str, Any], *, open: bool = False) -> Schema:
     :param raw: an ``openAPIV3Schema``.
     :param open: whether fields that it does not list are allowed, as within alternatives. Default: they are not.
     """
-    schema = Schema(required=tuple(raw.get("required", ())))
-    types = ["integer", "string"] if raw.get("x-kubernetes-int-or-string") else [raw["type"]] if "type" in raw else []
+    schema = Schema(required=tuple(raw.get("required") or ()))
+    types = ["integer", "string"] if raw.get("x-kubernetes-int-or-string") else [raw["type"]] if raw.get("type") else []
     schema.types = frozenset([*types, *(["null"] if raw.get("nullable") else [])]) if types else None
-    schema.properties = {name: custom_schema(part, open=open) for name, part in raw.get("properties", {}).items()}
+    properties = raw.get("properties") or {}
+    schema.properties = {name: custom_schema(part or {}, open=open) for name, part in properties.items()}
     others = raw.get("additionalProperties")
     if isinstance(others, Mapping):
         schema.others = custom_schema(others, open=open)
@@ -180,16 +191,16 @@ _TEXT = Schema(types=frozenset(["string"]))
 
 def _choices(raw: Mapping[str, Any]) -> Iterable[tuple[str, tuple[Schema, ...]]]:
     for how in ("anyOf", "oneOf", "allOf"):
-        if how in raw and not (how == "anyOf" and raw.get("x-kubernetes-int-or-string")):
+        if raw.get(how) and not (how == "anyOf" and raw.get("x-kubernetes-int-or-string")):
             yield how, tuple(custom_schema(part, open=True) for part in raw[how])
-    if "not" in raw:
+    if raw.get("not"):
         yield "not", (custom_schema(raw["not"], open=True),)
 
 
 def _custom_checks(raw: Mapping[str, Any]) -> Iterable[Check]:
-    if "enum" in raw:
+    if raw.get("enum"):
         yield _enumeration(raw["enum"])
-    if "pattern" in raw:
+    if raw.get("pattern"):
         yield from _pattern(raw["pattern"])
     if raw.get("format") == "byte":
         yield _base64
@@ -201,7 +212,7 @@ def _custom_checks(raw: Mapping[str, Any]) -> Iterable[Check]:
 
 def _bounds(raw: Mapping[str, Any], least: str, most: str, measure: Callable[[Any], Any], unit: str) -> Iterable[Check]:
     sized = {"minLength": str, "minItems": list, "minProperties": Mapping}.get(least, (int, float))
-    low, high = raw.get(least), raw.get(most)
+    low, high = (raw[name] if isinstance(raw.get(name), int | float) else None for name in (least, most))
     above, below = raw.get("exclusiveMinimum") is True, raw.get("exclusiveMaximum") is True
 
     def check(value: Any) -> str | None:

@@ -37,6 +37,8 @@ def spelled(place: Place) -> str:
 
 def _compare(value: Any, schema: Schema, at: Place, found: list[tuple[Place, str]]) -> None:
     if is_token(value):
+        if isinstance(value, float) and not _may_be_number(schema):
+            found.append((at, _mistyped(value, schema.types or frozenset())))
         return
     type_ = "null" if value is None else _TYPES.get(type(value)) or _slow_type(value)
     types = schema.types
@@ -50,6 +52,8 @@ def _compare(value: Any, schema: Schema, at: Place, found: list[tuple[Place, str
         _compare_fields(value, schema, at, found)
     elif type_ == "array" and schema.items is not None:
         for index, item in enumerate(value):
+            if item is None and not schema.nulls:
+                found.append(((at, index), "must not be null"))
             _compare(item, schema.items, (at, index), found)
     for how, alternatives in schema.choices:
         if problem := _undecided(value, how, alternatives):
@@ -64,7 +68,7 @@ def _compare_fields(value: Mapping[str, Any], schema: Schema, at: Place, found: 
         elif not is_token(name):
             found.append(((at, name), _unknown(name, schema)))
     for name in schema.required:
-        if name not in value:
+        if name not in value or (value[name] is None and not schema.nulls):
             found.append(((at, name), "required"))
     if schema.labels == "values":
         found.extend(((at, key), problem) for key, problem in label_problems(value))
@@ -75,6 +79,10 @@ def _compare_fields(value: Mapping[str, Any], schema: Schema, at: Place, found: 
 def _unknown(name: str, schema: Schema) -> str:
     near = difflib.get_close_matches(name, schema.properties, n=1)
     return f"unknown field; did you mean {near[0]!r}?" if near else "unknown field; remove it"
+
+
+def _may_be_number(schema: Schema) -> bool:
+    return schema.types is None or not schema.types.isdisjoint(("integer", "number"))
 
 
 def _mistyped(value: Any, types: frozenset[str]) -> str:
