@@ -58,17 +58,24 @@ class ApiClient:
         """
         content = None if body is None else json.dumps(body).encode()
         with self._lock:
+            status, text = self._send(method, path, content, content_type)
+        answer: Object = json.loads(text) if text[:1] == b"{" else {"message": text.decode(errors="replace")}
+        if status >= 400:
+            raise ApiFailure(status, answer.get("reason", ""), answer.get("message", ""))
+        return answer
+
+    def _send(self, method: str, path: str, content: bytes | None, content_type: str) -> tuple[int, bytes]:
+        """Status and text of the answer. A server ends connections that nobody used for a while; then over a new one."""
+        while True:
+            kept = self._connection.sock is not None
             try:
                 self._connection.request(method, path, content, {**self._headers, "Content-Type": content_type})
                 response = self._connection.getresponse()
-                text = response.read()
+                return response.status, response.read()
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
-                raise OSError(f"{method} {path}: {error!r}") from error
-        answer: Object = json.loads(text) if text[:1] == b"{" else {"message": text.decode(errors="replace")}
-        if response.status >= 400:
-            raise ApiFailure(response.status, answer.get("reason", ""), answer.get("message", ""))
-        return answer
+                if not kept or not isinstance(error, http.client.RemoteDisconnected | BrokenPipeError):
+                    raise OSError(f"{method} {path}: {error!r}") from error
 
     def close(self) -> None:
         """Give the connection back."""

@@ -100,3 +100,8 @@ def check_metadata(found: Object, old: Object | None, namespaced: bool, problems
         metadata(found, namespaced, problems)
     else:
         changeable_metadata(found, problems)
+
+
+def kinds() -> set[str]:
+    """The kinds that have rules of their own."""
+    return set(_RULES)

@@ -304,3 +304,14 @@ def endpoint_slice(found: Object, problems: Problems) -> None:
     for index, one in enumerate(found.get("endpoints", [])):
         if not one.get("addresses"):
             problems.required(f"endpoints[{index}].addresses", "must contain at least 1 address")
+        for number, text in enumerate(one.get("addresses", []) if kind != "FQDN" else []):
+            address(text, f"endpoints[{index}].addresses[{number}]", problems)
+    names: set[str] = set()
+    for index, one in enumerate(found.get("ports", [])):
+        name = one.get("name", "")
+        if name:
+            check_text(dns_label, name, f"ports[{index}].name", problems)
+        if name in names:
+            problems.duplicate(f"ports[{index}].name", name)
+        names.add(name)
+        problems.one_of(f"ports[{index}].protocol", one.get("protocol", "TCP"), PROTOCOLS)
