@@ -1,0 +1,347 @@
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from aws_cdk import Acknowledgment, Duration, Names, RemovalPolicy, Stack, Token, Validations
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_rds as rds
+from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+from ._metadata_users import MetadataUsers
+
+PORT = 3306
+"""The service mesh knows it for a protocol in which the server speaks first."""
+
+_CA = "rds-ca-rsa2048-g1"
+_ROOTS = Path(__file__).parent / "handlers" / "metadata_database" / "rds_roots.pem"
+_LOGS = ("error", "slowquery")
+
+
+@dataclass(frozen=True)
+class MetadataConsumer:
+    """A service that keeps its metadata in a database of its own.
+
+    :param user: who it logs in as.
+    :param database: the only one that it may use.
+    :param authentication: plugin of MySQL that checks its password.
+    """
+
+    user: str
+    database: str
+    authentication: Literal["caching_sha2_password", "mysql_native_password"] = "caching_sha2_password"
+
+
+class MetadataDatabase(Construct):
+    """RDS for MySQL 8.4 for what Kubeflow's services remember: one database, one user, one secret each.
+
+    The instance has no public address, takes TLS only, is encrypted, backed up and, by default, in two zones. Its
+    storage grows by itself. It is reached through ``connections`` only. RDS keeps and rotates the master user's
+    password. A function makes databases and users at deployment, and rotates their passwords every month: the one that
+    pods hold works until the next rotation, so that they may take up the new one whenever they come to it.
+
+    The instance is named after its place, so that CloudFormation refuses to replace it with an empty one.
+
+    :param vpc: network of the database.
+    :param encryption_key: encrypts data, backups, performance data and secrets. Default: a new key, rotated yearly.
+    :param instance_type: class without ``db.``, medium or larger: smaller ones keep no performance data. Default:
+        ``t4g.medium``, 2 vCPU and 4 GiB.
+    :param storage_gib: storage to begin with, 20 or more. It never shrinks. Default: 50.
+    :param max_storage_gib: what it may grow to, at least a tenth more. Default: 500.
+    :param max_connections: connections at one time; an alarm is raised at four fifths of it. Default: 300.
+    :param backup_days: days for which any moment can be restored, 1 to 35. Default: 14.
+    :param highly_available: a standby in a second zone takes over within minutes. Default: there is one.
+    :param alarm_topic: is told of alarms. Default: nobody; see ``alarms``.
+    :param log_encryption_key: encrypts logs; its policy must let CloudWatch Logs in. Default: CloudWatch's own key.
+    :param log_retention: how long logs are kept. Default: one year.
+    :param removal_policy: what becomes of data and secrets when the stack goes. Unless DESTROY, the instance cannot be
+        deleted either. Default: they stay.
+    """
+
+    CONSUMERS: ClassVar[dict[str, MetadataConsumer]] = {
+        "pipelines": MetadataConsumer("pipelines", "mlpipeline"),
+        # MLMD 1.14.0 is built with a client that knows no newer plugin.
+        "metadata": MetadataConsumer("metadata", "metadb", "mysql_native_password"),
+        "cache": MetadataConsumer("cache", "cachedb"),
+        "katib": MetadataConsumer("katib", "katib"),
+    }
+    CERTIFICATE_AUTHORITIES: ClassVar[Path] = _ROOTS
+    """PEM file of the authorities that clients have to trust, for every region that it names."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        vpc: ec2.IVpc,
+        encryption_key: kms.IKey | None = None,
+        instance_type: str = "t4g.medium",
+        storage_gib: int = 50,
+        max_storage_gib: int = 500,
+        max_connections: int = 300,
+        backup_days: int = 14,
+        highly_available: bool = True,
+        alarm_topic: sns.ITopic | None = None,
+        log_encryption_key: kms.IKey | None = None,
+        log_retention: logs.RetentionDays = logs.RetentionDays.ONE_YEAR,
+        removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
+    ) -> None:
+        super().__init__(scope, id)
+        self._check(vpc, instance_type, storage_gib, max_storage_gib, max_connections, backup_days)
+        self._key = encryption_key or kms.Key(self, "Key", enable_key_rotation=True, removal_policy=removal_policy)
+        self._subnets = vpc.private_subnets or vpc.isolated_subnets
+        self._removal_policy = removal_policy
+        group = ec2.SecurityGroup(
+            self, "SecurityGroup", vpc=vpc, description=f"{self.node.path}: database", allow_all_outbound=False
+        )
+        self.connections = ec2.Connections(security_groups=[group], default_port=ec2.Port.tcp(PORT))
+
+        identifier = Names.unique_resource_name(self, max_length=50, separator="-").lower()
+        log_groups = [
+            logs.LogGroup(
+                self,
+                f"{name.capitalize()}Log",
+                log_group_name=f"/aws/rds/instance/{identifier}/{name}",  # where RDS writes, made before it does
+                encryption_key=log_encryption_key,
+                retention=log_retention,
+                removal_policy=removal_policy,
+            )
+            for name in _LOGS
+        ]
+        self.instance = rds.CfnDBInstance(
+            self,
+            "Instance",
+            db_instance_identifier=identifier,
+            engine="mysql",
+            engine_version="8.4",
+            auto_minor_version_upgrade=True,
+            db_instance_class=f"db.{instance_type}",
+            multi_az=highly_available,
+            storage_type="gp3",
+            allocated_storage=str(storage_gib),
+            max_allocated_storage=max_storage_gib,
+            storage_encrypted=True,
+            kms_key_id=self._key.key_arn,
+            master_username="master",
+            manage_master_user_password=True,
+            master_user_secret=rds.CfnDBInstance.MasterUserSecretProperty(kms_key_id=self._key.key_arn),
+            enable_iam_database_authentication=True,
+            ca_certificate_identifier=_CA,
+            db_parameter_group_name=self._parameters(max_connections),
+            db_subnet_group_name=self._subnet_group(),
+            vpc_security_groups=[group.security_group_id],
+            port=str(PORT),
+            publicly_accessible=False,
+            backup_retention_period=backup_days,
+            copy_tags_to_snapshot=True,
+            delete_automated_backups=removal_policy == RemovalPolicy.DESTROY,
+            deletion_protection=removal_policy != RemovalPolicy.DESTROY,
+            enable_cloudwatch_logs_exports=list(_LOGS),
+            enable_performance_insights=True,
+            performance_insights_kms_key_id=self._key.key_arn,
+            performance_insights_retention_period=7,
+        )
+        self.instance.apply_removal_policy(removal_policy)
+        self.instance.node.add_dependency(*log_groups)
+        group.apply_removal_policy(removal_policy)
+        self._acknowledge(highly_available)
+
+        self.credentials = {name: self._secret(name, consumer) for name, consumer in self.CONSUMERS.items()}
+        """Secrets by consumer: ``host``, ``port``, ``dbname``, ``username``, ``password``, ``engine`` and
+        ``authentication``, as JSON; ``ref`` is the ARN. Grant with ``grant_read_credentials``."""
+        users = MetadataUsers(
+            self,
+            "Users",
+            vpc=vpc,
+            subnets=self._subnets,
+            instance=self.instance,
+            connections=self.connections,
+            secrets={name: secret.ref for name, secret in self.credentials.items()},
+            definitions={name: f"{c.user} {c.database} {c.authentication}" for name, c in self.CONSUMERS.items()},
+            encryption_key=self._key,
+            log_encryption_key=log_encryption_key,
+        )
+        self._handler_errors = users.errors
+        self._alarm_topic = alarm_topic
+        self.alarms = self._alarms(storage_gib, max_connections)
+        """Raised when storage no longer grows, when the processor or the connections run out, and when a user cannot
+        be made or a password not be rotated."""
+
+    def grant_read_credentials(self, grantee: iam.IGrantable, consumer: str) -> iam.Grant:
+        """Let ``grantee`` read the secret of one consumer, such as ``pipelines``."""
+        if consumer not in self.credentials:
+            raise ValueError(f"{self.node.path}: no consumer {consumer!r}; there are: {', '.join(self.credentials)}")
+        read = iam.Grant.add_to_principal(
+            grantee=grantee,
+            actions=["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"],
+            resource_arns=[self.credentials[consumer].ref],
+        )
+        decrypt = iam.Grant.add_to_principal(
+            grantee=grantee,
+            actions=["kms:Decrypt"],
+            resource_arns=[self._key.key_arn],
+            conditions={"StringEquals": {"kms:ViaService": f"secretsmanager.{Stack.of(self).region}.amazonaws.com"}},
+        )
+        return read.combine(decrypt)
+
+    def _check(
+        self, vpc: ec2.IVpc, instance_type: str, storage: int, max_storage: int, connections: int, days: int
+    ) -> None:
+        place = self.node.path
+        if not Token.is_unresolved(instance_type):
+            if not re.fullmatch(r"[a-z0-9]+\.[a-z0-9]+", instance_type) or instance_type.startswith("db."):
+                raise ValueError(f"{place}: instance_type must be a class such as 't4g.medium', got {instance_type!r}")
+            if instance_type.endswith((".micro", ".small", ".nano")):
+                raise ValueError(
+                    f"{place}: instance_type must be medium or larger, got {instance_type!r}; "
+                    "smaller ones keep no performance data"
+                )
+        if not Token.is_unresolved(storage) and storage < 20:
+            raise ValueError(f"{place}: storage_gib must be 20 or more, got {storage}; RDS has no smaller gp3 storage")
+        if (
+            not Token.is_unresolved(storage)
+            and not Token.is_unresolved(max_storage)
+            and max_storage * 10 < storage * 11
+        ):
+            raise ValueError(
+                f"{place}: max_storage_gib must be at least a tenth more than storage_gib, got {max_storage} "
+                f"for {storage}; use {-(-storage * 11 // 10)} or more"
+            )
+        if not Token.is_unresolved(connections) and not 20 <= connections <= 16000:
+            raise ValueError(f"{place}: max_connections must be 20 to 16000, got {connections}; Kubeflow needs some 50")
+        if not Token.is_unresolved(days) and not 1 <= days <= 35:
+            raise ValueError(f"{place}: backup_days must be 1 to 35, got {days}; RDS keeps no more")
+        self._check_region()
+
+    def _check_region(self) -> None:
+        region = Stack.of(self).region
+        if not Token.is_unresolved(region) and f"\n# {region}\n" not in _ROOTS.read_text(encoding="ascii"):
+            raise ValueError(
+                f"{self.node.path}: {_ROOTS.name} has no authority of region {region}; add {_CA} of AWS's bundle to it"
+            )
+
+    def _parameters(self, max_connections: int) -> str:
+        group = rds.CfnDBParameterGroup(
+            self,
+            "Parameters",
+            family="mysql8.4",
+            description=f"{self.node.path}: TLS only, slow statements logged",
+            parameters={
+                "require_secure_transport": "1",
+                "max_connections": str(max_connections),
+                "slow_query_log": "1",
+                "long_query_time": "2",
+                "log_output": "FILE",  # else RDS has nothing to send to CloudWatch
+            },
+        )
+        group.apply_removal_policy(self._removal_policy)
+        return group.ref
+
+    def _subnet_group(self) -> str:
+        group = rds.CfnDBSubnetGroup(
+            self,
+            "Subnets",
+            db_subnet_group_description=f"{self.node.path}: private subnets",
+            subnet_ids=[subnet.subnet_id for subnet in self._subnets],
+        )
+        group.apply_removal_policy(self._removal_policy)
+        return group.ref
+
+    def _acknowledge(self, highly_available: bool) -> None:
+        reasons = {"AwsSolutions-RDS11": "the service mesh knows 3306 for a protocol in which the server speaks first"}
+        if not highly_available:
+            reasons["AwsSolutions-RDS3"] = "whoever asks for one zone can wait for a restore"
+        if self._removal_policy == RemovalPolicy.DESTROY:
+            reasons["AwsSolutions-RDS10"] = "whoever asks for DESTROY wants it gone with its stack"
+        for id, reason in reasons.items():
+            Validations.of(self.instance).acknowledge(Acknowledgment(id=id, reason=reason))
+
+    def _secret(self, name: str, consumer: MetadataConsumer) -> secretsmanager.CfnSecret:
+        secret = secretsmanager.CfnSecret(
+            self,
+            f"{name.capitalize()}Secret",
+            description=f"{self.node.path}: login of {name}",
+            kms_key_id=self._key.key_arn,
+            generate_secret_string=secretsmanager.CfnSecret.GenerateSecretStringProperty(
+                secret_string_template=Stack.of(self).to_json_string(
+                    {
+                        "engine": "mysql",
+                        "host": self.instance.attr_endpoint_address,
+                        "port": PORT,
+                        "dbname": consumer.database,
+                        "username": consumer.user,
+                        "authentication": consumer.authentication,
+                    }
+                ),
+                generate_string_key="password",
+                password_length=32,
+                exclude_punctuation=True,
+            ),
+        )
+        secret.apply_removal_policy(self._removal_policy)
+        return secret
+
+    def _alarms(self, storage_gib: int, max_connections: int) -> tuple[cloudwatch.Alarm, ...]:
+        below = cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
+        above = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
+        free = self._metric("FreeStorageSpace", "Minimum")
+        return (
+            # RDS lets storage grow at a tenth; half of that is left when it cannot, or not fast enough.
+            self._alarm("StorageLow", free, storage_gib * 2**30 * 0.05, below, "storage is used up and grows no more"),
+            self._alarm("ProcessorBusy", self._metric("CPUUtilization", "Average"), 80, above, "the processor is busy"),
+            self._alarm(
+                "ConnectionsHigh",
+                self._metric("DatabaseConnections", "Maximum"),
+                max_connections * 0.8,
+                above,
+                "connections are running out",
+            ),
+            self._alarm(
+                "HandlerFailed",
+                self._handler_errors,
+                1,
+                above,
+                "a password was not rotated; the one in use goes on working",
+                periods=1,
+            ),
+        )
+
+    def _metric(self, name: str, statistic: str) -> cloudwatch.Metric:
+        return cloudwatch.Metric(
+            namespace="AWS/RDS",
+            metric_name=name,
+            dimensions_map={"DBInstanceIdentifier": self.instance.ref},
+            statistic=statistic,
+            period=Duration.minutes(5),
+        )
+
+    def _alarm(
+        self,
+        id: str,
+        metric: cloudwatch.Metric,
+        threshold: float,
+        operator: cloudwatch.ComparisonOperator,
+        meaning: str,
+        *,
+        periods: int = 3,
+    ) -> cloudwatch.Alarm:
+        alarm = cloudwatch.Alarm(
+            self,
+            id,
+            metric=metric,
+            threshold=threshold,
+            evaluation_periods=periods,
+            comparison_operator=operator,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            alarm_description=f"{self.node.path}: {meaning}.",
+        )
+        if self._alarm_topic:
+            alarm.add_alarm_action(actions.SnsAction(self._alarm_topic))
+        return alarm
