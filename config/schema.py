@@ -15,6 +15,7 @@ from config.clusters import (
     problems_of_zones,
     shipped_clusters,
 )
+from config.database import Database
 from config.identity import Identity, problems_of_identity
 from config.network import Bastion, Network
 from config.people import Name, Person, Profile, Team, problems_of_people, problems_of_teams, profiles
@@ -56,6 +57,7 @@ class Account(Section):
     )
     bastion: Bastion = key("Administration hosts.", default=Bastion())
     storage: Storage = key("Storage of the platform.", default=Storage())
+    database: Database = key("Database of Kubeflow's services.", default=Database())
     logs: Logs = key("Logs of the platform.", default=Logs())
     audit: Audit = key("Audit trail of the account.", default=Audit())
     offerings: dict[Zone, tuple[InstanceType, ...]] = key(
