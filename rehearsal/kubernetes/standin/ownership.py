@@ -145,7 +145,7 @@ def _conflict(conflicts: Owners) -> ApiError:
         who = f'conflict with "{owner.name}"' + (
             f" with subresource {owner.subresource!r}" if owner.subresource else ""
         )
-        who += f" using {owner.api_version}"
+        who += f" using {owner.api_version}" if owner.operation == "Update" else ""
         names = [shown(path) for path in sorted(paths)]
         parts.append(
             f"{who}: {names[0]}" if len(names) == 1 else f"{who}:\n" + "\n".join(f"- {name}" for name in names)
