@@ -53,6 +53,7 @@ def remarks(state: Mapping[str, Any], leftovers: Leftovers | None) -> str:
     parts = [
         f"Kubernetes API: {state['kubernetes_api']}",
         _list("Recorded only, checked against CloudFormation's schema", state["recorded"]),
+        _list("Replaced by stand-ins, which bring definitions and names but run nothing", state["stand_ins"]),
         _list("Properties without effect here; only tests of the templates speak for them", ignored),
     ]
     if leftovers:

@@ -1,5 +1,6 @@
 """What belongs to a cluster: add-ons, access entries, pod identities."""
 
+from rehearsal.emulator import eks_add_ons
 from rehearsal.emulator.provisioner import (
     Created,
     Provisioner,
@@ -32,6 +33,7 @@ class Addon(Provisioner):
             podIdentityAssociations=camel_case(properties.get("PodIdentityAssociations", [])),
             **mentioned(properties, self._PARAMETERS),
         )["addon"]
+        eks_add_ons.install(cluster, name)
         return Created(f"{cluster}|{name}", {"Arn": addon["addonArn"]})
 
     def update(self, physical_id: str, old: Properties, resource: Resource) -> None:
@@ -42,6 +44,7 @@ class Addon(Provisioner):
     def delete(self, physical_id: str, properties: Properties) -> None:
         cluster, _, name = physical_id.partition("|")
         with absence_is_fine():
+            eks_add_ons.remove(cluster, name)
             client("eks").delete_addon(clusterName=cluster, addonName=name)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from ministack.core.responses import AccountRegionScopedDict, AccountScopedDict
 from ministack.services import cloudformation
 
-from rehearsal.emulator import eks, recorded
+from rehearsal.emulator import eks, eks_add_ons, lambda_workers, mysql_standin, recorded
 from rehearsal.emulator.observed import ignored
 from rehearsal.emulator.registry import registry
 
@@ -34,6 +34,7 @@ def state() -> dict[str, Any]:
     - ``kept``: what templates keep on purpose, as ``[region, type, physical id]``.
     - ``kubernetes``: objects that were in a cluster when it was deleted.
     - ``recorded``: resource types of which only the description is kept.
+    - ``stand_ins``: what was in place of something that only AWS or the network has, as lines of the report.
     - ``ignored``: resource type to properties that the emulator did not look at.
     """
     return {
@@ -42,6 +43,7 @@ def state() -> dict[str, Any]:
         "kept": sorted(_kept()),
         "kubernetes": eks.leftovers,
         "recorded": sorted(name for name in dict.keys(registry) if registry.kind(name) == "recorded"),
+        "stand_ins": [*lambda_workers.stand_ins(), *mysql_standin.stand_ins(), *sorted(eks_add_ons.used)],
         "ignored": {name: sorted(properties) for name, properties in sorted(ignored.items()) if properties},
     }
 

@@ -33,14 +33,15 @@ def run(listener: socket.socket, *, cache: Path, node_modules: Path, until_stdin
     # Imported now: the emulator reads its settings when it is imported.
     from ministack import app
 
-    from rehearsal.emulator import eks, extensions
+    from rehearsal.emulator import eks, eks_add_ons, extensions
     from rehearsal.kubernetes import KubernetesError, choose
+    from rehearsal.kubernetes.interface import with_administrator
 
     try:
         kubernetes = choose()
     except KubernetesError as error:
         sys.exit(f"rehearsal: {error}")
-    kubernetes.start(eks.authenticate)
+    kubernetes.start(with_administrator(eks.authenticate, eks_add_ons.TOKEN))
     try:
         extensions.install(kubernetes)
         asyncio.run(_serve(_with_state(app.app, kubernetes.name), listener, parent))

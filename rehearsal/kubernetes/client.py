@@ -4,12 +4,14 @@ import http.client
 import json
 import ssl
 import threading
+import time
 import urllib.parse
 from typing import Any
 
 from rehearsal.kubernetes.interface import ClusterAccess
 
 Object = dict[str, Any]
+_BUSY_SECONDS = 10
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
@@ -59,13 +61,17 @@ class ApiClient:
         content = None if body is None else json.dumps(body).encode()
         with self._lock:
             status, text = self._send(method, path, content, content_type)
+            until = time.monotonic() + _BUSY_SECONDS
+            while status == 429 and time.monotonic() < until:  # for example while a new definition is made ready
+                time.sleep(0.2)
+                status, text = self._send(method, path, content, content_type)
         answer: Object = json.loads(text) if text[:1] == b"{" else {"message": text.decode(errors="replace")}
         if status >= 400:
             raise ApiFailure(status, answer.get("reason", ""), answer.get("message", ""))
         return answer
 
     def _send(self, method: str, path: str, content: bytes | None, content_type: str) -> tuple[int, bytes]:
-        """Status and text of the answer. A server ends connections that nobody used for a while; then over a new one."""
+        """Status and text of the answer, over a new connection where the server has ended one that was idle."""
         while True:
             kept = self._connection.sock is not None
             try:

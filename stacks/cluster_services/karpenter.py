@@ -32,7 +32,7 @@ class Karpenter(Construct):
 
     :param subnet_tags: tags of the subnets in which to make nodes.
     :param isolated: whether AWS services without an endpoint in the network are out of reach.
-    :param after: what must be there first.
+    :param balancing: is there when the load balancer controller answers, which looks at each Service that is made.
     :raises ValueError: for a group that must have nodes all the time, which Karpenter does not keep.
     """
 
@@ -45,7 +45,7 @@ class Karpenter(Construct):
         zones: Sequence[str],
         subnet_tags: Mapping[str, str],
         isolated: bool,
-        after: Sequence[IDependable],
+        balancing: IDependable,
     ) -> None:
         super().__init__(scope, id)
         cluster = installer.cluster
@@ -54,9 +54,7 @@ class Karpenter(Construct):
         queue = self._queue()
         self._notices(queue)
         role = self._role(installer, queue, profile)
-        definitions = installer.release(
-            self, "Definitions", "karpenter-crd", namespace=NAMESPACE, values={}, after=after
-        )
+        definitions = installer.release(self, "Definitions", "karpenter-crd", namespace=NAMESPACE, values={})
         release = installer.release(
             self,
             "Release",
@@ -69,7 +67,7 @@ class Karpenter(Construct):
                 isolated=isolated,
                 placement=installer.placement,
             ),
-            after=[definitions, role],
+            after=[definitions, role, balancing],
         )
         ProvidedObjects(self, "Kinds", cluster=cluster.cluster, by=release, definitions=DEFINITIONS["karpenter-crd"])
         settings = NodeSettings(

@@ -21,10 +21,13 @@ class ServiceMesh(Construct):
 
     - ``mesh``: what holds for the whole mesh; all of Istio is there before it.
 
-    :param after: what must be there first: the namespace, and whatever looks at the Services that this makes.
+    :param namespace: is there when the mesh's namespace is.
+    :param balancing: is there when the load balancer controller answers, which looks at each Service that is made.
     """
 
-    def __init__(self, scope: Construct, id: str, *, installer: Installer, after: list[IDependable]) -> None:
+    def __init__(
+        self, scope: Construct, id: str, *, installer: Installer, namespace: IDependable, balancing: IDependable
+    ) -> None:
         super().__init__(scope, id)
         base = installer.release(
             self,
@@ -33,7 +36,7 @@ class ServiceMesh(Construct):
             name="istio-base",
             namespace=NAMESPACE,
             values={"defaultRevision": "default"},
-            after=after,
+            after=[namespace],
         )
         plugin = installer.release(
             self,
@@ -42,7 +45,7 @@ class ServiceMesh(Construct):
             name="istio-cni",
             namespace=CNI_NAMESPACE,
             values=cni_values(images=installer.images),
-            after=[base],
+            after=[namespace],
         )
         control_plane = installer.release(
             self,
@@ -50,7 +53,7 @@ class ServiceMesh(Construct):
             "istiod",
             namespace=NAMESPACE,
             values=istiod_values(images=installer.images, placement=installer.placement),
-            after=[plugin],
+            after=[base, plugin, balancing],
         )
         gateway = installer.release(
             self,

@@ -118,7 +118,9 @@ class ClusterServicesStack(Stack):
             vpc=vpc,
             before=[*add_ons.all, add_ons.certificates, pod_logs],
         )
-        mesh = ServiceMesh(self, "ServiceMesh", installer=self._installer, after=[foundations, load_balancing.after])
+        mesh = ServiceMesh(
+            self, "ServiceMesh", installer=self._installer, namespace=foundations, balancing=load_balancing.after
+        )
         last: list[IDependable] = [mesh.mesh]
         if cluster.autoscaler == "karpenter":
             karpenter = Karpenter(
@@ -128,7 +130,7 @@ class ClusterServicesStack(Stack):
                 zones=[subnet.availability_zone for subnet in vpc.private_subnets],
                 subnet_tags=subnet_tags,
                 isolated=isolated,
-                after=[load_balancing.after],
+                balancing=load_balancing.after,
             )
             last.append(karpenter.nodes)
         TeardownGuard(

@@ -10,6 +10,7 @@ from rehearsal.report import Timing, remarks, table
 STATE = {
     "kubernetes_api": "kube-apiserver 1.35.4",
     "recorded": ["AWS::FSx::FileSystem"],
+    "stand_ins": ["Helm chart istiod 1.30.3: charts.example.com: no such host"],
     "ignored": {"AWS::S3::Bucket": ["BucketEncryption", "LifecycleConfiguration"]},
 }
 
@@ -69,6 +70,7 @@ def test_the_remarks_say_what_was_not_real_what_stays_and_what_is_not_proved() -
     for part in (
         "kube-apiserver 1.35.4",
         "AWS::FSx::FileSystem",
+        "istiod 1.30.3",
         "AWS::S3::Bucket: BucketEncryption, LifecycleConfiguration",
         "AWS::S3::Bucket models in eu-west-1",
         "/aws/lambda/empty",
