@@ -83,9 +83,7 @@ class GivenClusters:
             taken = {cluster.context for cluster in self._clusters.values()}
             free = [context.name for context in self._contexts if context.name not in taken]
             if not free:
-                raise KubernetesError(
-                    f"cluster {key}: {self._path} has no further context; it needs one for each cluster"
-                )
+                raise KubernetesError(f"cluster {key}: {self._path}: no context is left; give one for each cluster")
             context = next(one for one in self._contexts if one.name == free[0])
             cluster = _Proxied(context, self._authority, self._authenticate, self._administrator_token)
             try:
@@ -134,9 +132,7 @@ class _Proxied:
         if "-eks-" in git_version:
             raise KubernetesError(f"{place}: is an EKS cluster ({git_version}); a rehearsal is for others")
         if not git_version.startswith(f"v{version}."):
-            raise KubernetesError(
-                f"{place}: runs {git_version}, and the cluster is to have {version}; give one of that minor"
-            )
+            raise KubernetesError(f"{place}: runs {git_version}; give a cluster of Kubernetes {version}")
         if others := sorted(namespaces - _OWN_NAMESPACES):
             raise KubernetesError(f"{place}: is in use, it has namespaces {', '.join(others)}; give an empty cluster")
         self.inventory = Inventory(self._client)

@@ -1,5 +1,7 @@
 """An HTTPS server on a free port of loopback."""
 
+import contextlib
+import socket
 import ssl
 import sys
 import tempfile
@@ -49,6 +51,7 @@ class Listener(ThreadingHTTPServer):
     def __init__(self, handler: type[Handler], certificate: Certificate) -> None:
         self._context = server_context(certificate)
         self.stopping = threading.Event()
+        self._connections: set[socket.socket] = set()
         super().__init__((LOOPBACK, 0), handler)
         self._thread = threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True)
         self._thread.start()
@@ -59,16 +62,26 @@ class Listener(ThreadingHTTPServer):
         return f"https://{LOOPBACK}:{self.server_port}"
 
     def stop(self) -> None:
-        """Close the port; open streams end soon after."""
+        """Close the port, and the connections that clients keep open."""
         self.stopping.set()
         self.shutdown()
         self.server_close()
         self._thread.join()
+        for connection in list(self._connections):
+            with contextlib.suppress(OSError):  # closed by the client meanwhile
+                connection.shutdown(socket.SHUT_RDWR)
 
     def get_request(self) -> tuple[Any, Any]:
         """Leave the handshake to the connection's own thread, so that a silent client holds up nobody else."""
-        connection, address = super().get_request()
-        return self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
+        plain, address = super().get_request()
+        connection = self._context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
+        self._connections.add(connection)
+        return connection, address
+
+    def shutdown_request(self, request: Any) -> None:
+        """A connection is over."""
+        self._connections.discard(request)
+        super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no event; anything else is a fault of the handler."""
