@@ -1,0 +1,184 @@
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_route53 as route53
+from aws_cdk.assertions import Template
+from syrupy.assertion import SnapshotAssertion
+from syrupy.matchers import path_type
+
+from mlplatform_constructs import DnsCertificate
+from mlplatform_constructs.handlers.certificate_records import index
+from tests.policies import allows, identity_statements
+from tests.sign_in import DOMAIN, zone
+
+GONE = cdk.RemovalPolicy.DESTROY
+
+
+def certificate(stack: cdk.Stack, **options: Any) -> DnsCertificate:
+    names = options.pop("domain_names", [DOMAIN, f"*.{DOMAIN}"])
+    return DnsCertificate(stack, "Certificate", domain_names=names, hosted_zone=zone(stack), **options)
+
+
+def test_defaults(stack: cdk.Stack, snapshot_json: SnapshotAssertion) -> None:
+    certificate(stack)
+    assert Template.from_stack(stack).to_json()["Resources"] == snapshot_json
+
+
+def test_it_is_proved_in_the_zone_without_anybodys_help(stack: cdk.Stack) -> None:
+    """Row 20."""
+    certificate(stack)
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::CertificateManager::Certificate",
+        {
+            "DomainName": DOMAIN,
+            "SubjectAlternativeNames": [f"*.{DOMAIN}"],
+            "ValidationMethod": "DNS",
+            "DomainValidationOptions": [{"DomainName": DOMAIN, "HostedZoneId": "Z123456789"}],
+        },
+    )
+
+
+def test_what_proved_it_goes_after_it(stack: cdk.Stack, snapshot_json: SnapshotAssertion) -> None:
+    """CloudFormation deletes in reverse order: whatever the certificate depends on goes after it."""
+    certificate(stack, removal_policy=GONE)
+    template = Template.from_stack(stack)
+    (found,) = template.find_resources("AWS::CertificateManager::Certificate").values()
+    (records,) = template.find_resources("Custom::CertificateRecords")
+    assert records in found["DependsOn"]
+    assert template.to_json()["Resources"] == snapshot_json(matcher=path_type({".*S3Key": (str,)}, regex=True))
+
+
+def test_the_function_may_delete_cnames_of_the_zone_and_nothing_else(stack: cdk.Stack) -> None:
+    certificate(stack, removal_policy=GONE)
+    template = Template.from_stack(stack)
+    (role,) = template.find_resources("AWS::IAM::Role")
+    statements = identity_statements(template, role)
+    arn = "arn:aws:route53:::hostedzone/Z123456789"
+    (change,) = [each for each in statements if each["Action"] == "route53:ChangeResourceRecordSets"]
+    assert change["Resource"] == arn
+    assert change["Condition"] == {
+        "ForAllValues:StringEquals": {
+            "route53:ChangeResourceRecordSetsRecordTypes": ["CNAME"],
+            "route53:ChangeResourceRecordSetsActions": ["DELETE"],
+        }
+    }
+    others = [each for each in statements if each is not change]
+    assert allows(others, "route53:ListResourceRecordSets", arn)
+    assert not allows(others, "route53:DeleteHostedZone", arn)
+
+
+def test_refuses_no_names(stack: cdk.Stack) -> None:
+    with pytest.raises(ValueError, match="Test/Certificate: domain_names is empty; name at least one domain"):
+        certificate(stack, domain_names=[])
+
+
+@pytest.mark.parametrize("removal_policy", [GONE, cdk.RemovalPolicy.RETAIN])
+def test_passes_the_compliance_pack(app: cdk.App, stack: cdk.Stack, removal_policy: cdk.RemovalPolicy) -> None:
+    route53.PublicHostedZone(stack, "Other", zone_name="other.example.com")
+    certificate(stack, removal_policy=removal_policy)
+    app.synth()
+
+
+class Zone:
+    """A hosted zone of the embedded AWS."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        made = client.create_hosted_zone(Name=DOMAIN, CallerReference=str(id(self)))
+        self.id = made["HostedZone"]["Id"].rpartition("/")[2]
+
+    def add(self, name: str, type: str, value: str) -> None:
+        record = {"Name": name, "Type": type, "TTL": 300, "ResourceRecords": [{"Value": value}]}
+        change = {"Changes": [{"Action": "CREATE", "ResourceRecordSet": record}]}
+        self._client.change_resource_record_sets(HostedZoneId=self.id, ChangeBatch=change)
+
+    def names(self) -> set[str]:
+        records = self._client.list_resource_record_sets(HostedZoneId=self.id)["ResourceRecordSets"]
+        return {record["Name"] for record in records if record["Type"] not in ("NS", "SOA")}
+
+
+@pytest.fixture
+def hosted_zone(aws: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> Zone:
+    monkeypatch.setattr(index.boto3, "client", aws)
+    return Zone(aws("route53"))
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the function tells CloudFormation."""
+    sent: list[dict[str, Any]] = []
+
+    def put(request: Any, timeout: int) -> io.BytesIO:
+        assert request.get_method() == "PUT"
+        sent.append(json.loads(request.data))
+        return io.BytesIO()
+
+    monkeypatch.setattr(index.urllib.request, "urlopen", put)
+    monkeypatch.setenv("AWS_LAMBDA_LOG_GROUP_NAME", "the-log")
+    return sent
+
+
+def event(kind: str, zone_id: str, **more: str) -> dict[str, Any]:
+    return {
+        "RequestType": kind,
+        "RequestId": "1",
+        "StackId": "stack",
+        "LogicalResourceId": "Records",
+        "ResponseURL": "https://cloudformation.invalid/",
+        "ResourceProperties": {"HostedZoneId": zone_id, "DomainNames": [DOMAIN, f"*.{DOMAIN}", f"auth.{DOMAIN}"]},
+        **more,
+    }
+
+
+def test_proofs_are_deleted_and_nothing_else_is(hosted_zone: Zone, answers: list[dict[str, Any]]) -> None:
+    hosted_zone.add(f"_a1.{DOMAIN}.", "CNAME", "_b2.xyz.acm-validations.aws.")
+    hosted_zone.add(f"_c3.auth.{DOMAIN}.", "CNAME", "_d4.xyz.acm-validations.aws.")
+    kept = {
+        f"_e5.other.{DOMAIN}.": "_f6.xyz.acm-validations.aws.",  # another certificate's
+        f"_mail.{DOMAIN}.": "dkim.example.net.",
+        f"www.{DOMAIN}.": "_g7.xyz.acm-validations.aws.",
+        f"_trick.{DOMAIN}.": "acm-validations.aws.example.net.",
+    }
+    for name, value in kept.items():
+        hosted_zone.add(name, "CNAME", value)
+    index.handler(event("Delete", hosted_zone.id, PhysicalResourceId="p"), None)
+    assert hosted_zone.names() == set(kept)
+    assert [(answer["Status"], answer["PhysicalResourceId"]) for answer in answers] == [("SUCCESS", "p")]
+
+
+@pytest.mark.parametrize("kind", ["Create", "Update"])
+def test_nothing_happens_before_the_deletion(hosted_zone: Zone, answers: list[dict[str, Any]], kind: str) -> None:
+    hosted_zone.add(f"_a1.{DOMAIN}.", "CNAME", "_b2.xyz.acm-validations.aws.")
+    index.handler(event(kind, hosted_zone.id), None)
+    assert hosted_zone.names() == {f"_a1.{DOMAIN}."}
+    assert answers[0]["Status"] == "SUCCESS"
+
+
+def test_it_can_be_done_twice(hosted_zone: Zone, answers: list[dict[str, Any]]) -> None:
+    hosted_zone.add(f"_a1.{DOMAIN}.", "CNAME", "_b2.xyz.acm-validations.aws.")
+    for _ in range(2):
+        index.handler(event("Delete", hosted_zone.id), None)
+    assert [answer["Reason"] for answer in answers] == [f"deleted: _a1.{DOMAIN}.", "deleted: nothing"]
+
+
+def test_a_zone_that_is_gone_has_no_records(hosted_zone: Zone, answers: list[dict[str, Any]]) -> None:
+    index.handler(event("Delete", "Z000000000"), None)
+    assert answers[0]["Status"] == "SUCCESS"
+
+
+def test_an_error_fails_the_deletion(
+    hosted_zone: Zone, answers: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R-12: never success on an error."""
+
+    def refused(service: str) -> Any:
+        raise RuntimeError("access denied")
+
+    monkeypatch.setattr(index.boto3, "client", refused)
+    index.handler(event("Delete", hosted_zone.id), None)
+    assert answers[0]["Status"] == "FAILED"
+    assert answers[0]["Reason"] == "access denied (log group the-log)"
