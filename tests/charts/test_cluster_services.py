@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import cdk8s
@@ -7,9 +8,10 @@ from syrupy.assertion import SnapshotAssertion
 from charts.cluster_autoscaler import ClusterAutoscaler
 from charts.manifest_chart import ManifestChart
 from charts.namespaces import Namespaces
-from charts.nvidia_device_plugin import NvidiaDevicePlugin
+from charts.nvidia_device_plugin import CONFIG_LABEL, NvidiaDevicePlugin
 from charts.storage_classes import LustreVolume, StorageClasses
 
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 PLACEMENT = {"nodeSelector": {"mlplatform/purpose": "system"}}
 
 
@@ -65,6 +67,45 @@ def test_the_autoscaler_cannot_change_what_it_only_watches(autoscaler: list[dict
 def test_device_plugin(charts: cdk8s.App, snapshot_json: SnapshotAssertion) -> None:
     labels = {"mlplatform/accelerator": "nvidia"}
     assert NvidiaDevicePlugin(charts, "Plugin", image="r.io/p:v1", node_labels=labels).to_json() == snapshot_json
+
+
+def pods_of(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {item["metadata"]["name"]: item["spec"]["template"]["spec"] for item in named(objects, "DaemonSet")}
+
+
+def test_nodes_whose_pods_share_gpus_get_a_plugin_with_their_configuration(charts: cdk8s.App) -> None:
+    config = {"version": "v1", "sharing": {"timeSlicing": {"resources": [{"name": "nvidia.com/gpu", "replicas": 4}]}}}
+    plugin = NvidiaDevicePlugin(charts, "Shared", image="r.io/p:v1", node_labels={"a": "b"}, configs={"t4": config})
+    objects = plugin.to_json()
+    pods = pods_of(objects)
+    assert pods["nvidia-device-plugin-t4"]["nodeSelector"] == {"a": "b", CONFIG_LABEL: "t4"}
+    (term,) = pods["nvidia-device-plugin"]["affinity"]["nodeAffinity"][REQUIRED]["nodeSelectorTerms"]
+    assert term["matchExpressions"] == [{"key": CONFIG_LABEL, "operator": "DoesNotExist"}]
+    (kept,) = named(objects, "ConfigMap")
+    assert json.loads(kept["data"]["config.yaml"]) == config
+    (container,) = pods["nvidia-device-plugin-t4"]["containers"]
+    assert {"name": "CONFIG_FILE", "value": "/config/config.yaml"} in container["env"]
+
+
+def test_no_plugin_runs_where_the_image_brings_one(charts: cdk8s.App) -> None:
+    labels = {"mlplatform/node-group": ["bottles"]}
+    plugin = NvidiaDevicePlugin(
+        charts, "Without", image="r.io/p:v1", node_labels={"a": "b"}, configs={"t4": {}}, without=labels
+    )
+    for pod in pods_of(plugin.to_json()).values():
+        (term,) = pod["affinity"]["nodeAffinity"][REQUIRED]["nodeSelectorTerms"]
+        excluded = {"key": "mlplatform/node-group", "operator": "NotIn", "values": ["bottles"]}
+        assert excluded in term["matchExpressions"]
+
+
+def test_shared_files_are_mounted_as_the_pod_that_asks_and_encrypted_on_the_way(charts: cdk8s.App) -> None:
+    """Row 47."""
+    shared = next(
+        item
+        for item in StorageClasses(charts, "Files", key_arn="arn:key", file_system_id="fs-2").to_json()
+        if item.get("provisioner") == "efs.csi.aws.com"
+    )
+    assert {"tls", "iam"} <= set(shared["mountOptions"])
 
 
 def test_storage_classes(charts: cdk8s.App, snapshot_json: SnapshotAssertion) -> None:

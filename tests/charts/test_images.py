@@ -35,7 +35,9 @@ def test_all_images_come_from_the_accounts_registry_when_one_is_set() -> None:
 
 def test_a_recorded_digest_says_which_image_runs(tmp_path: Path) -> None:
     path = listing(tmp_path, '[a]\nimage = "r.io/a"\ntag = "1"\nsource = "s"\nlicence = "MIT"\ndigest = "sha256:0a"\n')
-    assert Images.load(path).reference("a") == "r.io/a:1@sha256:0a"
+    images = Images.load(path)
+    assert images.reference("a") == "r.io/a:1@sha256:0a"
+    assert images.digest("a") == "sha256:0a"
 
 
 def test_an_image_that_is_not_on_the_list_is_refused_by_name() -> None:
