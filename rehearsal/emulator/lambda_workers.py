@@ -16,6 +16,7 @@ from typing import Any
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc, sts
 
+from rehearsal.emulator import aws_cli
 from rehearsal.emulator.patching import wrap
 from rehearsal.emulator.settings import cache_folder
 from rehearsal.kubernetes import helm_standins
@@ -100,7 +101,7 @@ def _with_own(scratch: Path, folders: list[str]) -> Path:
 
 def _aws(program: Path) -> str:
     """Runs on this Python; the first line of the layer's names Lambda's."""
-    return f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(program))} "$@"\n'
+    return f'#!/bin/sh\nexec {shlex.join([sys.executable, "-ISE", aws_cli.__file__, str(program)])} "$@"\n'
 
 
 def _helm(program: Path) -> str:

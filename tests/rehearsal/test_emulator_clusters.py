@@ -1,14 +1,18 @@
 """Who may call a cluster: the token that ``aws eks get-token`` makes, and the cluster's access entries."""
 
 import base64
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.signers import RequestSigner
 
-from rehearsal.emulator import settings
+from rehearsal.emulator import aws_cli, settings
 
 ROLE = "arn:aws:iam::000000000000:role/Deployer"
 ADMIN = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
@@ -53,6 +57,18 @@ def token(cluster: str, credentials: dict[str, str], endpoint: str = "https://st
     return "k8s-aws-v1." + base64.urlsafe_b64encode(url.encode()).decode().rstrip("=")
 
 
+def run_aws(program: Path, credentials: dict[str, str], *arguments: str) -> str:
+    """What a function's ``aws`` prints."""
+    environment = {name.upper(): value for name, value in credentials.items()}
+    return subprocess.run(
+        [sys.executable, "-ISE", aws_cli.__file__, str(program), *arguments],
+        env=environment | {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
 def let_in(eks: Any, cluster: str, *policies: str, groups: list[str] | None = None) -> None:
     eks._create_access_entry(cluster, {"principalArn": ROLE, "kubernetesGroups": groups or []})
     for policy in policies:
@@ -71,6 +87,38 @@ def test_an_administrator_is_a_master(eks: Any, credentials: dict[str, str], end
     identity = authenticate(token("training", credentials, endpoint))
     assert "system:masters" in identity.groups
     assert "assumed-role/Deployer" in identity.username
+
+
+def test_the_token_of_a_functions_aws_is_as_good_as_that_of_the_aws_cli(
+    eks: Any, credentials: dict[str, str], tmp_path: Path
+) -> None:
+    let_in(eks, "training", ADMIN)
+    printed = run_aws(
+        tmp_path,
+        credentials,
+        "--region",
+        "us-east-1",
+        "eks",
+        "get-token",
+        "--cluster-name",
+        "training",
+        "--output",
+        "json",
+    )
+    answer = json.loads(printed)
+    assert answer["kind"] == "ExecCredential"
+    assert "system:masters" in authenticate(answer["status"]["token"]).groups
+
+
+def test_every_other_call_of_a_functions_aws_is_the_layers_program(credentials: dict[str, str], tmp_path: Path) -> None:
+    program = tmp_path / "aws"
+    program.write_text("import sys\nprint('layer', *sys.argv[1:])\n")
+    assert (
+        run_aws(program, credentials, "eks", "update-kubeconfig", "--name", "x")
+        == "layer eks update-kubeconfig --name x\n"
+    )
+    with_role = ("--region", "us-east-1", "eks", "get-token", "--cluster-name", "x", "--role-arn", "r")
+    assert run_aws(program, credentials, *with_role) == f"layer {' '.join(with_role)}\n"
 
 
 def test_groups_come_from_the_access_entry(eks: Any, credentials: dict[str, str]) -> None:
