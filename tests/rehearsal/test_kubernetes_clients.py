@@ -168,6 +168,22 @@ def test_nothing_comes_into_a_namespace_that_goes(api: ApiClient) -> None:
     eventually(lambda: is_gone(api, "/api/v1/namespaces/going"))
 
 
+def test_a_namespace_goes_although_an_aggregated_api_does_not_answer(programs: Programs, api: ApiClient) -> None:
+    spec = {
+        "group": "silent.example.com",
+        "version": "v1",
+        "groupPriorityMinimum": 100,
+        "versionPriority": 100,
+        "insecureSkipTLSVerify": True,
+        "service": {"name": "silent", "namespace": "default"},
+    }
+    services = "/apis/apiregistration.k8s.io/v1/apiservices"
+    api.request("POST", services, {"metadata": {"name": "v1.silent.example.com"}, "spec": spec})
+    api.request("POST", "/api/v1/namespaces", {"metadata": {"name": "stuck"}})
+    assert programs.kubectl("delete", "namespace", "stuck", "--timeout=60s").status == 0
+    api.request("DELETE", f"{services}/v1.silent.example.com")
+
+
 def test_a_finalizer_holds_its_object(api: ApiClient) -> None:
     api.request("POST", MAPS, config_map("held", {}, finalizers=["example.com/held"]))
     api.request("DELETE", f"{MAPS}/held")

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from rehearsal.kubernetes import KubernetesApi, KubernetesError
+from rehearsal.kubernetes.binaries import find
 from rehearsal.kubernetes.client import ApiFailure
+from rehearsal.kubernetes.kube_apiserver import KubeApiServer
 from tests.rehearsal.kubernetes_apis import APIS, BUILT, IDENTITIES, MINOR, client, needs_kube_apiserver, new_api
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -113,6 +115,26 @@ def test_the_stand_in_serves_the_neighbouring_minors(minor: str) -> None:
     made.start(IDENTITIES.get)
     assert client(made.create_cluster("training", minor)).get("/version")["minor"] == minor.partition(".")[2]
     made.stop()
+
+
+@needs_kube_apiserver
+def test_namespaces_work_with_test_assets_that_have_no_controllers(tmp_path: Path) -> None:
+    for name in ("etcd", "kube-apiserver"):
+        (tmp_path / name).symlink_to(BUILT[0].folder / name)
+    made = KubeApiServer(find({"KUBEBUILDER_ASSETS": str(tmp_path)}))
+    made.start(IDENTITIES.get)
+    try:
+        asked = client(made.create_cluster("training", MINOR))
+        asked.request("POST", "/api/v1/namespaces", {"metadata": {"name": "team"}})
+        asked.request("POST", "/api/v1/namespaces/team/configmaps", {"metadata": {"name": "inside"}})
+        asked.request("DELETE", "/api/v1/namespaces/team")
+        for _ in range(100):
+            if not made.leftovers("training"):
+                return
+            time.sleep(0.1)
+        pytest.fail("the namespace stays")
+    finally:
+        made.stop()
 
 
 @needs_kube_apiserver

@@ -20,6 +20,11 @@ from rehearsal.kubernetes.standin.formats import quantity
 _OPTIONAL = re.compile(r"\.\?|\[\?|\boptional\.")  # optional values, which the evaluator does not have
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _CHAIN = re.compile(r"\b(?:self|oldSelf)((?:\.[A-Za-z_]\w*\b(?!\s*\())+)")
+_BOUND = re.compile(r"(?:\.(?:all|exists|exists_one|existsOne|map|filter)|\bcel\.bind)\(\s*(\w+)\s*,(?:\s*(\w+)\s*,)?")
+_ALWAYS_THERE = ("apiVersion", "kind", "metadata")  # at the root, whatever the schema says
+_KNOWN_NAMES = {
+    "self", "oldSelf", "bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint",
+}  # fmt: skip
 _RESERVED = {
     "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let",
     "loop", "package", "namespace", "return", "var", "void", "while",
@@ -47,8 +52,9 @@ def compile_rule(rule: str) -> str | None:
     for name in program.functions():
         if not _is_operator(name) and name not in _NATIVE and name not in _functions():
             return f"undeclared reference to '{name}'"
+    bound = {name for names in _BOUND.findall(_QUOTED.sub("''", rule)) for name in names}
     for name in program.variables():
-        if name not in ("self", "oldSelf"):
+        if name not in _KNOWN_NAMES and name not in bound:
             return f"undeclared reference to '{name}'"
     return None
 
@@ -57,6 +63,8 @@ def undefined_field(rule: str, schema: Object) -> str | None:
     """The first field that a rule reads from ``self`` or ``oldSelf`` and the schema does not have, or None."""
     for chain in _CHAIN.findall(_QUOTED.sub("''", rule)):
         below = schema
+        if chain.split(".")[1] in _ALWAYS_THERE:
+            continue
         for name in chain.split(".")[1:]:
             if below.get("type") != "object" or not below.get("properties"):
                 if below.get("type") == "object" and not _is_open(below):
