@@ -176,6 +176,11 @@ class Kubectl:
         self._cluster.work()
         return answer
 
+    def labelled(self, kind: str, namespace: str, label: str) -> list[Object]:
+        assert kind == "configmaps"
+        objects = self._cluster.of_kind("ConfigMap")
+        return [one for one in objects if label in one["metadata"].get("labels", {})]
+
     def delete(self, *stubs: Object) -> None:
         for key in map(key_of, stubs):
             if key in self._cluster.objects:

@@ -262,3 +262,11 @@ def test_the_record_of_a_set_names_every_object_by_wave(tmp_path: Path) -> None:
         [["v1", "ConfigMap", "team-a", ["settings"]]],
         [["apps/v1", "Deployment", "team-a", ["a", "b"]]],
     ]
+
+
+def test_namespaces_of_kubernetes_itself_are_not_on_record(tmp_path: Path) -> None:
+    """They cannot be deleted, and a set may still label them."""
+    delivery = Delivery(tmp_path)
+    delivery.deliver(namespace("default"), config_map(namespace="default"))
+    (inventory,) = delivery.template().of_type(INVENTORY).values()
+    assert json.loads(inventory["Properties"]["Objects"]) == [[["v1", "ConfigMap", "default", ["settings"]]]]

@@ -332,14 +332,6 @@ def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 PLACES = [(number, place) for number, body in enumerate(everything()) for place in places(body)]
 
 
-def test_fails_on_labels_that_are_one_token() -> None:
-    """They get one more, which says who owns the object."""
-    wrong = changed(config_map(), "metadata", "labels", to=cdk.Token.as_string({"Ref": "Labels"}))
-    assert found(wrong) == [
-        "ConfigMap team-a/settings: metadata.labels: must be a mapping, of which each value may be a token"
-    ]
-
-
 @settings(max_examples=300, deadline=None)
 @given(JSON, st.sampled_from(PLACES))
 def test_nonsense_at_any_place_is_refused_or_harmless(nonsense: Any, where: tuple[int, tuple[Any, ...]]) -> None:
@@ -350,7 +342,7 @@ def test_nonsense_at_any_place_is_refused_or_harmless(nonsense: Any, where: tupl
     result, problems = read(bodies, ClusterContents("cluster", core_schemas("1.35")))
     if not problems:
         gates(result.objects)
-        stages([Parcel.of(one, {}) for one in result.objects], min(Wave), max(Wave))
+        stages([Parcel.of(one) for one in result.objects], min(Wave), max(Wave))
 
 
 def test_what_somebody_else_brings_can_be_used(delivery: Delivery) -> None:

@@ -24,7 +24,6 @@ from ._kubernetes.tokens import without_numbers
 from ._kubernetes.waves import Wave
 from ._readiness import Readiness
 
-OWNER_LABEL = "mlplatform-constructs/owner"
 _TEMPLATES: dict[Stack, int] = {}  # bytes of manifests in each
 
 
@@ -68,7 +67,7 @@ class Manifests(Construct):
         contents = ClusterContents.of(self._cluster)
         found, problems = read(objects, contents)
         self._refuse(problems)
-        parcels = [Parcel.of(one, {OWNER_LABEL: owner}) for one in found.objects]
+        parcels = [Parcel.of(one) for one in found.objects]
         record = inventory_of(found.objects)
         template_bytes = _TEMPLATES.get(self._stack, 0) + size(record) + sum(parcel.bytes for parcel in parcels)
         self._refuse([*too_large(parcels), *self._too_many(len(parcels), size(record), template_bytes)])

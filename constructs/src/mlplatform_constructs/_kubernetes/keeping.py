@@ -9,7 +9,7 @@ from aws_cdk import aws_eks_v2 as eks
 from constructs import Construct
 
 from .._readiness import Readiness
-from .contents import ClusterContents
+from .contents import SYSTEM_NAMESPACES, ClusterContents
 from .handler import object_keeper
 from .objects import KubernetesObject
 
@@ -17,12 +17,16 @@ _SERVICE_TIMEOUT = "900"  # seconds; else CloudFormation waits an hour for a fun
 
 
 def inventory_of(objects: Iterable[KubernetesObject]) -> str:
-    """The objects of each wave, in order, as ``[apiVersion, kind, namespace, names]``."""
+    """The objects of each wave, in order, as ``[apiVersion, kind, namespace, names]``.
+
+    Without Kubernetes' own namespaces: a set may label them, and they stay when it goes.
+    """
 
     def place(one: KubernetesObject) -> tuple[str, str, str]:
         return one.api_version, one.key.kind, one.key.namespace
 
-    waves = groupby(sorted(objects, key=lambda one: one.wave), lambda one: one.wave)
+    own = [one for one in objects if one.key.kind != "Namespace" or one.key.name not in SYSTEM_NAMESPACES]
+    waves = groupby(sorted(own, key=lambda one: one.wave), lambda one: one.wave)
     return _compact(
         [
             [[*where, sorted(one.key.name for one in same)] for where, same in groupby(sorted(wave, key=place), place)]

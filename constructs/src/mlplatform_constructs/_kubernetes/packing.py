@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from .objects import KubernetesObject, part
 from .tokens import MAX_TOKEN_BYTES, tokens_in
@@ -49,14 +48,13 @@ class Parcel:
     text: str
 
     @classmethod
-    def of(cls, one: KubernetesObject, labels: dict[str, str]) -> "Parcel":
-        """An object with further labels and without the annotation that is for us."""
-        metadata: dict[str, Any] = {**one.body["metadata"]}
-        metadata["labels"] = {**part(one.body, "metadata", "labels"), **labels}
+    def of(cls, one: KubernetesObject) -> "Parcel":
+        """An object without the annotation that is for us."""
         annotations = part(one.body, "metadata", "annotations")
+        body = one.body
         if WAVE_ANNOTATION in annotations:
-            metadata["annotations"] = {name: text for name, text in annotations.items() if name != WAVE_ANNOTATION}
-        body = {**one.body, "metadata": metadata}
+            kept = {name: text for name, text in annotations.items() if name != WAVE_ANNOTATION}
+            body = {**body, "metadata": {**body["metadata"], "annotations": kept}}
         return cls(one, json.dumps(body, separators=(",", ":"), ensure_ascii=False))
 
     @cached_property

@@ -133,9 +133,6 @@ def _undefining(body: Body) -> Iterator[str]:
 
 def _mismatches(body: Body, group: str) -> Iterator[str]:
     """What Kubernetes, or this library, refuses although each field by itself is right."""
-    for field_ in ("labels", "annotations"):
-        if is_token(body["metadata"].get(field_)):
-            yield f"metadata.{field_}: must be a mapping, of which each value may be a token"
     wave = part(body, "metadata", "annotations").get(WAVE_ANNOTATION)
     if wave is not None and wave_named(wave) is None:
         waves = ", ".join(wave.name.lower() for wave in Wave)

@@ -2,8 +2,8 @@
 
 The inventory is recorded before any of its objects is applied, and its physical id changes with it. CloudFormation
 therefore deletes the old inventory when the whole update has succeeded, and the new one when the update is taken back:
-in both cases, what the record in the cluster does not name is removed. Deleting the recorded inventory removes all.
-Objects that somebody else has taken over carry another owner's label, and stay.
+in both cases, what no record in the cluster names any more is removed. Deleting a recorded inventory deletes its record
+and what no other record names: an object may go from owner to owner, and come back when that update fails.
 """
 
 import hashlib
@@ -13,7 +13,8 @@ from typing import Any
 
 from .kubectl import Failure, Kubectl, Object, named, stub, stub_of
 
-OWNER_LABEL = "mlplatform-constructs/owner"
+RECORD_LABEL = "mlplatform-constructs/inventory"
+RECORD_NAMESPACE = "kube-system"
 _LEFT = (
     "What has finalizers is let go by the controllers that set them: see that these run and what their logs say, "
     "or take the finalizers off by hand. Then delete again."
@@ -32,27 +33,33 @@ def physical_id_of(event: Mapping[str, Any]) -> str:
 
 
 def keep_inventory(event: Mapping[str, Any], kubectl: Kubectl) -> None:
-    """Record an inventory; or remove its objects, but those of the one that replaced it."""
+    """Record an inventory; or remove its objects, but those that are on record."""
     properties = event["ResourceProperties"]
-    owner, waves = properties["Owner"], _waves(properties["Objects"])
+    record = _record(properties["Owner"])
     if event["RequestType"] != "Delete":
         data = {"id": physical_id_of(event), "objects": properties["Objects"]}
-        kubectl.apply({**_record(owner), "data": data})
+        kubectl.apply({**record, "data": data})
         return
+    records = [one["data"] for one in kubectl.labelled("configmaps", RECORD_NAMESPACE, RECORD_LABEL)]
+    others = [one["objects"] for one in records if one["id"] != event["PhysicalResourceId"]]
+    kept = {key for listed in others for wave in _waves(listed) for key in wave}
+    doomed = [[key for key in wave if key not in kept] for wave in _waves(properties["Objects"])]
+    if any(doomed):
+        _remove_waves(doomed, kubectl)
+    if len(others) < len(records):
+        kubectl.delete(record)
+
+
+def _remove_waves(waves: Sequence[Sequence[Key]], kubectl: Kubectl) -> None:
+    """Remove objects, last wave first. Of a kind that the cluster does not serve any more, none are left."""
     served, error = kubectl.served()
-    stubs = [stub(served[key[:2]], *key[1:]) for wave in waves for key in wave if key[:2] in served]
-    found = {_key(one): one for one in kubectl.get(_record(owner), *stubs)}
-    record = found.pop(_key(_record(owner)), {"data": {"id": event["PhysicalResourceId"]}})["data"]
-    replaced = record["id"] != event["PhysicalResourceId"]
-    kept = {key for wave in _waves(record["objects"]) for key in wave} if replaced else set()
-    doomed = [[key for key in wave if key not in kept] for wave in waves]
-    # Of a kind that the cluster does not serve any more, no objects are left either.
-    if error and (lost := {f"{key[1]} of {key[0]}" for wave in doomed for key in wave if key[:2] not in served}):
+    lost = {f"{key[1]} of {key[0]}" for wave in waves for key in wave if key[:2] not in served}
+    if error and lost:
         raise Failure(f"Nobody can say whether there still is any {', '.join(sorted(lost))}: {error}")
-    for wave in reversed(doomed):
-        _remove([found[key] for key in wave if key in found and _owner(found[key]) == owner], kubectl)
-    if not replaced:
-        kubectl.delete(_record(owner))
+    stubs = [stub(served[key[:2]], *key[1:]) for wave in waves for key in wave if key[:2] in served]
+    found = {_key(one): one for one in kubectl.get(*stubs)}
+    for wave in reversed(waves):
+        _remove([found[key] for key in wave if key in found], kubectl)
 
 
 def _remove(objects: Sequence[Object], kubectl: Kubectl) -> None:
@@ -67,11 +74,6 @@ def _remove(objects: Sequence[Object], kubectl: Kubectl) -> None:
         left = [one for one in kubectl.get(*map(stub_of, objects)) if one["metadata"]["uid"] in ids]
         if left:
             raise Failure("\n".join(["Still there:", *map(_state, left), str(failure), _LEFT])) from None
-
-
-def _owner(found: Object) -> str:
-    labels: Mapping[str, str] = found["metadata"].get("labels") or {}
-    return labels.get(OWNER_LABEL, "")
 
 
 def _state(found: Object) -> str:
@@ -98,4 +100,5 @@ def _key(found: Object) -> Key:
 
 
 def _record(owner: str) -> Object:
-    return stub("v1", "ConfigMap", "kube-system", f"inventory-{owner}")
+    record = stub("v1", "ConfigMap", RECORD_NAMESPACE, f"inventory-{owner}")
+    return {**record, "metadata": {**record["metadata"], "labels": {RECORD_LABEL: owner}}}

@@ -48,10 +48,12 @@ class Kubectl:
 
     def get(self, *objects: Object) -> list[Object]:
         """Those of the objects that exist."""
-        text = self._on(objects, "get", "--ignore-not-found", "--output=json") if objects else ""
-        found: Any = json.loads(text) if text.strip() else {"kind": "List", "items": []}
-        items: list[Object] = found["items"] if found["kind"] == "List" else [found]
-        return items
+        return _listed(self._on(objects, "get", "--ignore-not-found", "--output=json")) if objects else []
+
+    def labelled(self, kind: str, namespace: str, label: str) -> list[Object]:
+        """All objects of a kind that have a label."""
+        selection = [f"--namespace={namespace}", f"--selector={label}"]
+        return _listed(self._said(self._kubectl("get", kind, *selection, "--output=json")))
 
     def delete(self, *objects: Object) -> None:
         """Delete objects, and wait until they are gone.
@@ -69,9 +71,11 @@ class Kubectl:
 
     def _on(self, objects: Iterable[Object], *arguments: str) -> str:
         items = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
-        done = self._kubectl(*arguments, "--filename=-", stdin=items)
+        return self._said(self._kubectl(*arguments, "--filename=-", stdin=items))
+
+    def _said(self, done: Done) -> str:
         if done.returncode:
-            raise Failure(f"kubectl {arguments[0]}: {(done.stderr or done.stdout).strip()}")
+            raise Failure(f"kubectl {done.args[1]}: {(done.stderr or done.stdout).strip()}")
         return done.stdout
 
     def _kubectl(self, *arguments: str, stdin: str = "") -> Done:
@@ -90,6 +94,13 @@ class Kubectl:
             )
         except subprocess.TimeoutExpired:
             raise Failure(f"{command[0]} {command[1]}: no answer from the cluster in time") from None
+
+
+def _listed(text: str) -> list[Object]:
+    """kubectl says nothing, one object or a list."""
+    found: Any = json.loads(text) if text.strip() else {"kind": "List", "items": []}
+    items: list[Object] = found["items"] if found["kind"] == "List" else [found]
+    return items
 
 
 def stub(api_version: str, kind: str, namespace: str, name: str) -> Object:
