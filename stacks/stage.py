@@ -11,6 +11,7 @@ from stacks.cluster import ClusterStack
 from stacks.cluster_services import ClusterServicesStack
 from stacks.data import DataStack
 from stacks.identity import EdgeCertificateStack, IdentityStack
+from stacks.metadata import MetadataStack
 from stacks.network import NetworkStack
 from stacks.security import SecurityStack
 from stacks.storage import StorageReplicaStack, StorageStack
@@ -54,6 +55,15 @@ class PlatformStage(Stage):
             logs=settings.logs,
             removal_policy=removal_policy,
             replica=self.storage_replica,
+        )
+        self.metadata = MetadataStack(
+            self,
+            "Metadata",
+            vpc=self.network.network.vpc,
+            keys=self.security.keys,
+            settings=settings.database,
+            logs=settings.logs,
+            removal_policy=removal_policy,
         )
         self.data = DataStack(
             self,

@@ -5,6 +5,7 @@ from rehearsal.emulator import (
     custom_resources,
     eks,
     lambda_workers,
+    mysql_standin,
     parameters,
     polling,
     registry,
@@ -24,6 +25,7 @@ def install(kubernetes: KubernetesApi) -> None:
     custom_resources.install()
     eks.install(kubernetes)
     lambda_workers.install()
+    mysql_standin.install()
     parameters.install()
     polling.install()
     stack_outputs.install()
