@@ -13,6 +13,7 @@ import yaml
 
 from charts.definitions import DEFINITIONS
 from charts.helm_charts import HelmCharts
+from rehearsal.emulator import aws_cli
 from rehearsal.kubernetes import add_on_standins, helm_standin_charts
 from rehearsal.kubernetes.clients import clients
 from rehearsal.kubernetes.helm_standins import Chart, Charts, NoChart, stand_ins, wrapper
@@ -139,6 +140,11 @@ def test_the_handler_pulls_a_chart_of_a_registry_into_its_folder(helm: Callable[
     pulled = offline.run("pull", listed.repository, "--version", listed.version, "--untar", cwd=tmp_path)
     assert pulled.returncode == 0
     assert (tmp_path / "karpenter" / "Chart.yaml").exists()
+
+
+def test_the_public_registry_has_a_password_without_aws() -> None:
+    command = [sys.executable, aws_cli.__file__, "/no/aws", "ecr-public", "get-login-password", "--region", "us-east-1"]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "emulated\n"
 
 
 def test_whatever_else_the_handler_asks_goes_to_helm(helm: Callable[..., Helm], tmp_path: Path) -> None:
