@@ -3,9 +3,9 @@
 import json
 import traceback
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from email.message import Message
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
 from rehearsal.kubernetes.interface import AUTHENTICATED, Authenticate, Identity
@@ -26,76 +26,87 @@ _HEALTH = (["healthz"], ["livez"], ["readyz"])
 _INITIAL_END = "k8s.io/initial-events-end"
 
 
+@dataclass(frozen=True)
+class Site:
+    """A cluster, and who tells its callers apart."""
+
+    cluster: Cluster
+    authenticate: Authenticate
+
+
+class ClusterHandler(Handler):
+    """Answers for one cluster."""
+
+    site: ClassVar[Site]
+    server: Listener
+
+    def handle_any(self) -> None:
+        content = self.body()
+        try:
+            identity = self.site.authenticate(self.bearer_token() or "")
+            if identity is None:
+                raise ApiError(401, "Unauthorized", "Unauthorized")
+            self._answer(content, impersonated(self.site.cluster, identity, self.headers))
+        except ApiError as error:
+            self.reply(error.code, json.dumps(error.status()).encode())
+        except OSError:
+            raise  # the client is gone
+        except Exception as error:
+            traceback.print_exc()
+            fault = ApiError(500, "InternalError", f"a fault of the stand-in: {error!r}")
+            self.reply(fault.code, json.dumps(fault.status()).encode())
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
+
+    def _answer(self, content: bytes, identity: Identity) -> None:
+        url = urlsplit(self.path)
+        parts = [unquote(part) for part in url.path.split("/") if part]
+        query = Query.parse(url.query)
+        accept = self.headers.get("Accept") or ""
+        document = find_document(self.site.cluster, parts, accept)
+        if document is not None:
+            media = discovery.AGGREGATED if document.get("kind") == "APIGroupDiscoveryList" else "application/json"
+            self.reply(200, json.dumps(document).encode(), media)
+        elif parts == ["openapi", "v2"]:
+            self.reply(200, b"", "application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
+        elif parts in _HEALTH:
+            self.reply(200, b"ok", "text/plain")
+        else:
+            self._serve(parse_target(parts or [""]), query, content, identity)
+
+    def _serve(self, target: Target, query: Query, content: bytes, identity: Identity) -> None:
+        request = Request(self.site.cluster, target, query, self.headers.get("User-Agent") or "", identity)
+        watching = self.command == "GET" and query.flag("watch")
+        request.authorize(verb_of(self.command, target, watching))
+        if watching:
+            self._stream(request)
+        else:
+            media = (self.headers.get("Content-Type") or "").partition(";")[0].strip()
+            status, found = request.perform(self.command, content, media)
+            self.reply(status, json.dumps(found).encode())
+
+    def _stream(self, request: "Request") -> None:
+        events = request.watch(self.server.stopping.is_set)
+        first = next(events)  # refusals come before the headers
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self._chunk(first)
+        for event in events:
+            self._chunk(event)
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _chunk(self, event: Object | None) -> None:
+        if event is not None:
+            line = json.dumps(event).encode() + b"\n"
+            self.wfile.write(f"{len(line):x}\r\n".encode() + line + b"\r\n")
+        self.wfile.flush()
+
+
 def handler_for(cluster: Cluster, authenticate: Authenticate) -> type[Handler]:
     """The handler class of a cluster's listener."""
-
-    class ClusterHandler(Handler):
-        server: Listener
-
-        def handle_any(self) -> None:
-            content = self.body()
-            try:
-                identity = authenticate(self.bearer_token() or "")
-                if identity is None:
-                    raise ApiError(401, "Unauthorized", "Unauthorized")
-                self._answer(content, impersonated(cluster, identity, self.headers))
-            except ApiError as error:
-                self.reply(error.code, json.dumps(error.status()).encode())
-            except OSError:
-                raise  # the client is gone
-            except Exception as error:
-                traceback.print_exc()
-                fault = ApiError(500, "InternalError", f"a fault of the stand-in: {error!r}")
-                self.reply(fault.code, json.dumps(fault.status()).encode())
-
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
-
-        def _answer(self, content: bytes, identity: Identity) -> None:
-            url = urlsplit(self.path)
-            parts = [unquote(part) for part in url.path.split("/") if part]
-            query = Query.parse(url.query)
-            accept = self.headers.get("Accept") or ""
-            document = find_document(cluster, parts, accept)
-            if document is not None:
-                media = discovery.AGGREGATED if document.get("kind") == "APIGroupDiscoveryList" else "application/json"
-                self.reply(200, json.dumps(document).encode(), media)
-            elif parts == ["openapi", "v2"]:
-                self.reply(200, b"", "application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
-            elif parts in _HEALTH:
-                self.reply(200, b"ok", "text/plain")
-            else:
-                self._serve(parse_target(parts or [""]), query, content, identity)
-
-        def _serve(self, target: Target, query: Query, content: bytes, identity: Identity) -> None:
-            request = Request(cluster, target, query, self.headers.get("User-Agent") or "", identity)
-            watching = self.command == "GET" and query.flag("watch")
-            request.authorize(verb_of(self.command, target, watching))
-            if watching:
-                self._stream(request)
-            else:
-                media = (self.headers.get("Content-Type") or "").partition(";")[0].strip()
-                status, found = request.perform(self.command, content, media)
-                self.reply(status, json.dumps(found).encode())
-
-        def _stream(self, request: "Request") -> None:
-            events = request.watch(self.server.stopping.is_set)
-            first = next(events)  # refusals come before the headers
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
-            self._chunk(first)
-            for event in events:
-                self._chunk(event)
-            self.wfile.write(b"0\r\n\r\n")
-
-        def _chunk(self, event: Object | None) -> None:
-            if event is not None:
-                line = json.dumps(event).encode() + b"\n"
-                self.wfile.write(f"{len(line):x}\r\n".encode() + line + b"\r\n")
-            self.wfile.flush()
-
-    return ClusterHandler
+    return type("ClusterHandler", (ClusterHandler,), {"site": Site(cluster, authenticate)})
 
 
 def impersonated(cluster: Cluster, identity: Identity, headers: Message) -> Identity:
