@@ -14,7 +14,7 @@ from config.clusters import PrincipalArn
 from config.section import Section, key
 
 Name = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")]
-Email = Annotated[str, Field(pattern=r"^[^@\s]+@([a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?\.)+[a-zA-Z]{2,63}$")]
+Email = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+=-]+@([A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?\.)+[A-Za-z]{2,63}$")]
 
 ClusterAccess = Literal["admin", "operator", "viewer"]
 
