@@ -94,5 +94,6 @@ def _stacks() -> Iterator[tuple[str, str, str, int]]:
 def _kept() -> Iterator[tuple[str, str, str]]:
     for (_, region, _), events in cloudformation._stack_events.all_items():
         for event in events:
-            if event["ResourceStatus"] == "DELETE_SKIPPED":
+            # A custom resource is nothing by itself; what its function made is looked for where it is.
+            if event["ResourceStatus"] == "DELETE_SKIPPED" and not event["ResourceType"].startswith("Custom::"):
                 yield region, event["ResourceType"], event["PhysicalResourceId"]
