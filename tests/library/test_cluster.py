@@ -217,6 +217,32 @@ def test_a_reserved_group_is_refused(stack: cdk.Stack) -> None:
         cluster(stack).grant_group(role, "system:masters")
 
 
+def test_a_person_is_known_by_name(stack: cdk.Stack) -> None:
+    """Rows 62, 63: with a group, or with nothing but what RBAC binds to the name."""
+    made = cluster(stack)
+    for name in ("ana", "ben", "chi"):
+        role = iam.Role.from_role_arn(stack, name, f"arn:aws:iam::111111111111:role/{name}")
+        match name:
+            case "ana":
+                made.grant_admin(role, username="ana@example.com")
+            case "ben":
+                made.grant_group(role, "mlplatform:viewers", username="ben@example.com")
+            case "chi":
+                made.grant_user(role, "chi@example.com")
+    found = Template.from_stack(stack).find_resources("AWS::EKS::AccessEntry").values()
+    known = {each["Properties"]["Username"]: each["Properties"] for each in found if "Username" in each["Properties"]}
+    assert set(known) == {"ana@example.com", "ben@example.com", "chi@example.com"}
+    assert known["ben@example.com"]["KubernetesGroups"] == ["mlplatform:viewers"]
+    assert not {"KubernetesGroups", "AccessPolicies"} & set(known["chi@example.com"])
+    assert made.access_groups == {"mlplatform:viewers"}
+
+
+def test_a_reserved_name_is_refused(stack: cdk.Stack) -> None:
+    role = iam.Role.from_role_arn(stack, "One", "arn:aws:iam::111111111111:role/People")
+    with pytest.raises(ValueError, match="username 'system:admin' is reserved by EKS; choose another"):
+        cluster(stack).grant_user(role, "system:admin")
+
+
 configurations = st.fixed_dictionaries(
     {
         "version": st.sampled_from(["1.34", "1.35", "1.36"]),
