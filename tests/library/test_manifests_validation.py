@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import aws_cdk as cdk
@@ -138,6 +139,9 @@ CORE: list[tuple[Object, str]] = [
         changed(config_map(), "metadata", "annotations", to={"mlplatform-constructs/wave": "soon"}),
         "metadata.annotations[\"mlplatform-constructs/wave\"]: 'soon' is no wave; use one of definitions, namespaces, ",
     ),
+    (deployment(args=[cdk.Fn.get_att("X", "Arn")]), f"{POD}.args[0]: must be plain JSON, got <"),
+    (changed(deployment(), "spec", "replicas", to=float("inf")), "spec.replicas: must be plain JSON, got inf"),
+    (changed(config_map(), "data", to={8080: "x"}), "data: names of fields must be text, got 8080"),
     (config_map(namespace=""), "metadata.namespace: required; write 'default' if that is meant"),
     (config_map(namespace="team-b"), "metadata.namespace: nothing before it creates 'team-b'; add the Namespace"),
     (
@@ -194,6 +198,13 @@ def test_fails_on_the_same_object_twice_even_in_another_version() -> None:
     stable = {**beta, "apiVersion": "networking.k8s.io/v1"}
     spec = {"spec": {"parentRef": {"name": "x", "resource": "services"}}}
     assert found({**beta, **spec}, {**stable, **spec}) == ["IPAddress 10.0.0.1: is there twice; keep one"]
+
+
+def test_any_mapping_is_a_mapping() -> None:
+    frozen = MappingProxyType({**config_map(), "data": MappingProxyType({"a": "b"})})
+    result, problems = read([namespace(), frozen], ClusterContents("cluster", core_schemas("1.35")))
+    assert problems == []
+    assert '"data":{"a":"b"}' in Parcel.of(result.objects[1]).text
 
 
 def test_a_namespace_on_an_object_that_has_none_does_not_count() -> None:

@@ -36,8 +36,8 @@ class Manifests(Construct):
       set guard and resources of kinds that it defines. The annotation ``mlplatform-constructs/wave`` moves an object.
       Between waves, definitions are established, and webhooks are served and have their certificate authority.
       What is needed of sets that were constructed before is deployed before, without being asked.
-    - Packed: objects of a wave share as few requests as requests and responses have room for. One more object changes
-      one request, or splits it in two.
+    - Packed: objects share as few requests as gates, and the room in requests and responses, allow. One more object
+      changes one request, or splits it in two.
     - Removed: what is no longer among the objects, once a deployment has succeeded; what a failed deployment brought,
       when it is taken back; all, last wave first, with the construct. A removal that fails says what is left, and why.
 

@@ -55,7 +55,7 @@ class Parcel:
         if WAVE_ANNOTATION in annotations:
             kept = {name: text for name, text in annotations.items() if name != WAVE_ANNOTATION}
             body = {**body, "metadata": {**body["metadata"], "annotations": kept}}
-        return cls(one, json.dumps(body, separators=(",", ":"), ensure_ascii=False))
+        return cls(one, json.dumps(body, separators=(",", ":"), ensure_ascii=False, default=dict))
 
     @cached_property
     def bytes(self) -> int:

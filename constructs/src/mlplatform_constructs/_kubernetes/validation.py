@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from typing import Any
 
 from .names import key_problem, label_problems
@@ -42,6 +43,9 @@ def _compare(value: Any, schema: Schema, at: Place, found: list[tuple[Place, str
         return
     type_ = "null" if value is None else _TYPES.get(type(value)) or _slow_type(value)
     types = schema.types
+    if type_ is None or (type_ == "number" and not isfinite(value)):
+        found.append((at, f"must be plain JSON, got {value!r:.60}; of a token, take its text, number or list"))
+        return
     if types is not None and type_ not in types and not (type_ == "integer" and "number" in types):
         found.append((at, _mistyped(value, types)))
         return
@@ -63,6 +67,9 @@ def _compare(value: Any, schema: Schema, at: Place, found: list[tuple[Place, str
 def _compare_fields(value: Mapping[str, Any], schema: Schema, at: Place, found: list[tuple[Place, str]]) -> None:
     for name, item in value.items():
         part = schema.properties.get(name) or schema.others
+        if not isinstance(name, str):
+            found.append((at, f"names of fields must be text, got {name!r:.60}"))
+            return
         if part is not None:
             _compare(item, part, (at, name), found)
         elif not is_token(name):
@@ -104,13 +111,10 @@ def _undecided(value: Any, how: str, alternatives: tuple[Schema, ...]) -> str | 
     return None
 
 
-def _slow_type(value: Any) -> str:
-    """The JSON type of a subclass, or of another sequence or mapping."""
+def _slow_type(value: Any) -> str | None:
+    """The JSON type of a subclass, or of another sequence or mapping; None where there is none."""
     if isinstance(value, Mapping):
         return "object"
     if isinstance(value, list | tuple):
         return "array"
-    for python, name in _TYPES.items():
-        if isinstance(value, python):
-            return name
-    return type(value).__name__
+    return next((name for python, name in _TYPES.items() if isinstance(value, python)), None)
