@@ -116,3 +116,14 @@ def test_names_are_those_of_the_files(tmp_path: Path) -> None:
     (tmp_path / "b.toml").touch()
     (tmp_path / "a.toml").touch()
     assert account_names(tmp_path) == ["a", "b"]
+
+
+def test_a_network_without_a_way_out_needs_a_registry(tmp_path: Path) -> None:
+    """Row 6."""
+    closed = GOOD + 'nat = "none"\ninterface_endpoints = true\n'
+    assert mistakes(tmp_path, closed) == [
+        "image_registry: required when network.nat is 'none'; no other registry can be reached from there"
+    ]
+    registry = "012345678901.dkr.ecr.eu-west-1.amazonaws.com/mirror"
+    (tmp_path / "closed.toml").write_text(f'image_registry = "{registry}"\n{closed}', encoding="utf-8")
+    assert load_account("closed", tmp_path).image_registry == registry

@@ -41,7 +41,7 @@ class TeardownGuard(Construct):
     :param vpc: the cluster's network.
     :param after: what must still be there while the guard works: the controllers, and the binding of its group.
     :param log_encryption_key: encrypts its log; the policy lets CloudWatch Logs in. Default: CloudWatch's own key.
-    :param removal_policy: DESTROY deletes disks too; else they are named in its log and stay. Default: they stay.
+    :param removal_policy: DESTROY deletes disks too; else they are named in its log, and both stay. Default: they stay.
     """
 
     GROUP: ClassVar[str] = "mlplatform:teardown"
@@ -68,7 +68,7 @@ class TeardownGuard(Construct):
             "Log",
             encryption_key=log_encryption_key,
             retention=logs.RetentionDays.ONE_MONTH,
-            removal_policy=RemovalPolicy.DESTROY,
+            removal_policy=removal_policy,
         )
         role = self._role(cluster, log_group)
         # Beside the role, not beside the cluster, whose stack would then need this one.
