@@ -41,7 +41,9 @@ def test_cloudwatch_encrypts_log_groups_of_this_account_only(stack: cdk.Stack) -
 
 def test_a_platform_that_may_go_takes_its_keys_along(stack: cdk.Stack) -> None:
     EncryptionKeys(stack, "Keys", removal_policy=cdk.RemovalPolicy.DESTROY)
-    Template.from_stack(stack).all_resources("AWS::KMS::Key", {"DeletionPolicy": "Delete"})
+    template = Template.from_stack(stack)
+    template.all_resources("AWS::KMS::Key", {"DeletionPolicy": "Delete"})
+    template.all_resources_properties("AWS::KMS::Key", {"PendingWindowInDays": 7})
 
 
 def test_passes_the_compliance_pack(app: cdk.App, stack: cdk.Stack) -> None:

@@ -1,4 +1,4 @@
-from aws_cdk import RemovalPolicy, Stack
+from aws_cdk import Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
@@ -12,7 +12,8 @@ class EncryptionKeys(Construct):
     - ``metadata``: databases and their credentials.
     - ``logs``: log groups, trails and alarm topics; CloudWatch and CloudTrail of this account may use it.
 
-    Key policies name this account and AWS services only; roles are let in by the grants of whatever uses a key.
+    Key policies name this account and AWS services only; roles are let in by the grants of whatever uses a key. A file
+    system that is linked to a bucket adds the service's own role to the data key's policy, held to this account.
 
     :param removal_policy: what becomes of the keys when the stack goes. A destroyed key waits 7 days for a change of
         mind, then everything encrypted with it is lost. Default: they stay.
@@ -34,6 +35,7 @@ class EncryptionKeys(Construct):
             id,
             description=f"{self.node.path}: {what}",
             enable_key_rotation=True,
+            pending_window=Duration.days(7),
             removal_policy=removal_policy,
         )
 
