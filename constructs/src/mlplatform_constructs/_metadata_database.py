@@ -152,6 +152,8 @@ class MetadataDatabase(Construct):
         self.instance.node.add_dependency(*log_groups)
         group.apply_removal_policy(removal_policy)
         self._acknowledge(highly_available)
+        # A major version alone leaves the minor to RDS, which upgrades it; cfn-lint knows exact versions only.
+        self.instance.add_metadata("cfn-lint", {"config": {"ignore_checks": ["E3691"]}})
 
         self.credentials = {name: self._secret(name, consumer) for name, consumer in self.CONSUMERS.items()}
         """Secrets by consumer: ``host``, ``port``, ``dbname``, ``username``, ``password``, ``engine`` and
