@@ -42,6 +42,7 @@ def test_with_karpenter_only_the_systems_own_nodes_are_groups(stack: cdk.Stack) 
     group = the(stack, "AWS::EKS::Nodegroup")
     assert group["Labels"] == SYSTEM.labels
     assert len(group["Subnets"]) == 3
+    assert group["ScalingConfig"] == {"MinSize": 3, "DesiredSize": 3, "MaxSize": 6}  # counted for each zone
 
 
 def test_idle_gpus_cost_nothing(stack: cdk.Stack) -> None:

@@ -59,7 +59,9 @@ def create_node_groups(
             capacity_type=spec.capacity.upper(),
             instance_types=list(spec.instance_types),
             scaling_config=eks.CfnNodegroup.ScalingConfigProperty(
-                min_size=spec.min_per_zone, desired_size=spec.min_per_zone, max_size=spec.max_per_zone
+                min_size=spec.min_per_zone * len(subnet_ids),
+                desired_size=spec.min_per_zone * len(subnet_ids),
+                max_size=spec.max_per_zone * len(subnet_ids),
             ),
             labels=spec.labels,
             taints=[
