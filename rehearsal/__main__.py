@@ -23,7 +23,8 @@ def main() -> int:
     parser.add_argument("--port", type=int, help="port on loopback; default: any free one")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder that one rehearsal at a time uses")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background job begins with interrupts ignored
+        signal.signal(number, _interrupt)
     try:
         if not options.app:
             load_account(options.account)  # mistakes of the file first, before anything starts

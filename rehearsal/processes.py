@@ -99,4 +99,5 @@ def kill_group(leader: int) -> None:
 
 def command_line(pid: int) -> str:
     """The command line of a running process, or nothing."""
-    return subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    whole = ["ps", "-ww", "-o", "args=", "-p", str(pid)]  # else it ends at 80 characters, within a long path
+    return subprocess.run(whole, capture_output=True, text=True, check=False).stdout
