@@ -203,6 +203,14 @@ def test_an_inventory_is_recorded_under_an_id_of_its_contents(tools: Tools, clou
     assert record["data"] == {"id": answer["PhysicalResourceId"], "objects": "[]"}
 
 
+def test_an_update_gets_another_id_so_that_the_old_inventory_counts_as_replaced(
+    tools: Tools, cloudformation: Answers
+) -> None:
+    event = cloudformation.event("Update", "Inventory", Owner="c8", Objects="[]")
+    index.handler({**event, "PhysicalResourceId": "c8/before"}, Context)
+    assert cloudformation.answer()["PhysicalResourceId"] not in ("c8/before", "c8/")
+
+
 def test_an_update_that_fails_keeps_its_id_so_that_nothing_counts_as_replaced(
     tools: Tools, cloudformation: Answers
 ) -> None:

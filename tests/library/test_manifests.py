@@ -192,6 +192,15 @@ def kinds(bodies: list[Object]) -> list[str]:
     return [body["kind"] for body in bodies]
 
 
+def test_a_resource_of_a_kind_that_its_own_set_defines_comes_last(delivery: Delivery) -> None:
+    """Its controller is most likely among the workloads."""
+    delivery.deliver(custom(), deployment(), definition(), namespace())
+    assert [kinds(bodies) for bodies in delivery.template().requests.values()] == [
+        ["CustomResourceDefinition"],
+        ["Namespace", "Deployment", "Notebook"],
+    ]
+
+
 def test_a_resource_that_a_webhook_of_its_own_set_guards_comes_last(delivery: Delivery) -> None:
     """R-1."""
     delivery.deliver(definition(), namespace(), id="Definitions")
