@@ -3,15 +3,17 @@
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from config.reference import section_of
 from config.schema import Account
+from config.section import Section, section_of
 
 ACCOUNTS = Path(__file__).parent / "accounts"
+
+S = TypeVar("S", bound=Section)
 
 
 class ConfigError(ValueError):
@@ -29,16 +31,29 @@ def load_account(name: str, folder: Path = ACCOUNTS) -> Account:
     :raises ConfigError: with every mistake of the file, one line each.
     """
     path = folder / f"{name}.toml"
-    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    try:
-        return Account.model_validate(_tuples(tomllib.loads(path.read_text(encoding="utf-8"))))
-    except FileNotFoundError:
+    if not path.exists():
         there = ", ".join(account_names(folder)) or "none"
-        raise ConfigError(f"{shown}: no such account; there are: {there}") from None
+        raise ConfigError(f"{shown(path)}: no such account; there are: {there}")
+    return load(path, Account)
+
+
+def load(path: Path, model: type[S]) -> S:
+    """Read and check one settings file.
+
+    :raises ConfigError: with every mistake of the file, one line each.
+    """
+    try:
+        return model.model_validate(_tuples(tomllib.loads(path.read_text(encoding="utf-8"))))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{shown}: not valid TOML: {error}") from None
+        raise ConfigError(f"{shown(path)}: not valid TOML: {error}") from None
     except ValidationError as error:
-        raise ConfigError("\n".join(f"{shown}: {line}" for line in _mistakes(error.errors()))) from None
+        mistakes = _mistakes(error.errors(), model)
+        raise ConfigError("\n".join(f"{shown(path)}: {line}" for line in mistakes)) from None
+
+
+def shown(path: Path) -> Path:
+    """A path as a person in the project's folder would write it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def load_accounts(names: list[str] | None = None, folder: Path = ACCOUNTS) -> dict[str, Account]:
@@ -65,11 +80,11 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
-def _mistakes(problems: list[ErrorDetails]) -> list[str]:
+def _mistakes(problems: list[ErrorDetails], model: type[BaseModel]) -> list[str]:
     """One line a mistake. A list with a wrong entry is also 'too short' to pydantic; the entry says it all."""
     places = [problem["loc"] for problem in problems]
     return [
-        _explain(problem)
+        _explain(problem, model)
         for problem in problems
         if problem["type"] != "too_short" or not any(_is_inside(place, problem["loc"]) for place in places)
     ]
@@ -79,13 +94,13 @@ def _is_inside(place: tuple[int | str, ...], other: tuple[int | str, ...]) -> bo
     return len(place) > len(other) and place[: len(other)] == other
 
 
-def _explain(problem: ErrorDetails) -> str:
+def _explain(problem: ErrorDetails, model: type[BaseModel]) -> str:
     place = ".".join(map(str, problem["loc"])) or "whole file"
     match problem["type"]:
         case "missing":
             return f"{place}: required; add it"
         case "extra_forbidden":
-            near = difflib.get_close_matches(str(problem["loc"][-1]), _keys(problem["loc"][:-1]), n=1)
+            near = difflib.get_close_matches(str(problem["loc"][-1]), _keys(problem["loc"][:-1], model), n=1)
             return f"{place}: unknown key; " + (f"did you mean {near[0]!r}?" if near else "remove it")
         case "value_error":
             return f"{place}: {problem['ctx']['error']}"
@@ -98,9 +113,9 @@ def _explain(problem: ErrorDetails) -> str:
     return f"{place}: {message[:1].lower()}{message[1:]}, got {problem['input']!r}"
 
 
-def _keys(place: tuple[int | str, ...]) -> list[str]:
-    """The keys that the table at ``place`` may have."""
-    model: type[BaseModel] | None = Account
+def _keys(place: tuple[int | str, ...], root: type[BaseModel]) -> list[str]:
+    """The keys that the table at ``place`` may have, in a file that ``root`` checks."""
+    model: type[BaseModel] | None = root
     for part in place:  # a part that is no field names a table of the user's own, such as a cluster
         if model and part in model.model_fields:
             model, _ = section_of(model.model_fields[str(part)].annotation)

@@ -10,7 +10,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from config.delivery import Delivery
 from config.schema import Account
+from config.section import section_of
 
 HEAD = """\
 # Configuration
@@ -20,24 +22,34 @@ are refused, and every mistake of a file is reported at once, one line each: fil
 this page from the models in `config/`.
 """
 
+DELIVERY_HEAD = """
+## Delivery
+
+`config/delivery.toml` describes the pipeline; [delivery.md](delivery.md) tells what it does. Leave the file out, and
+there is none.
+"""
+
+
+_REPEATED: dict[type | None, str] = {None: "", dict: ".<name>", tuple: "[]"}
+
 
 def render() -> str:
     """The whole page."""
-    return HEAD + "".join(_table(Account, ""))
+    return HEAD + "".join(_table(Account, "")) + DELIVERY_HEAD + "".join(_table(Delivery, "", level="###"))
 
 
-def _table(model: type[BaseModel], path: str) -> list[str]:
+def _table(model: type[BaseModel], path: str, level: str = "##") -> list[str]:
     """A heading and a table for ``model``, then one for each section below it."""
-    title = f"`[{path}]`" if path else "Top level"
+    title = f"`{_header(path)}`" if path else "Top level"
     meaning = " ".join((model.__doc__ or "").split())
-    lines = [f"\n## {title}\n\n{meaning}\n\n| key | value | default | meaning |\n|---|---|---|---|\n"]
+    lines = [f"\n{level} {title}\n\n{meaning}\n\n| key | value | default | meaning |\n|---|---|---|---|\n"]
     below: list[str] = []
     for name, field in model.model_fields.items():
         section, many = section_of(field.annotation)
         if section:
-            place = f"{path}.{name}".lstrip(".") + (".<name>" if many else "")
-            below += _table(section, place)
-            lines.append(f"| `{name}` | table `[{place}]` | {_default(field)} | {field.description} |\n")
+            place = f"{path}.{name}".lstrip(".") + _REPEATED[many]
+            below += _table(section, place, level)
+            lines.append(f"| `{name}` | table `{_header(place)}` | {_default(field)} | {field.description} |\n")
         else:
             lines.append(
                 f"| `{name}` | {_values(field.annotation, field)} | {_default(field)} | {field.description} |\n"
@@ -45,16 +57,9 @@ def _table(model: type[BaseModel], path: str) -> list[str]:
     return lines + below
 
 
-def section_of(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
-    """The model inside an annotation, and whether it is one of several named tables."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation, False
-    many = get_origin(annotation) in (dict, tuple)
-    for argument in get_args(annotation):
-        section, inner = section_of(argument)
-        if section:
-            return section, many or inner
-    return None, False
+def _header(place: str) -> str:
+    """A table's header in TOML; that of a list's entries has two brackets."""
+    return f"[[{place.removesuffix('[]')}]]" if place.endswith("[]") else f"[{place}]"
 
 
 def _values(annotation: Any, field: FieldInfo | None = None) -> str:

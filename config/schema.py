@@ -1,7 +1,6 @@
 """An account: the root of the settings, and the rules that span sections."""
 
-import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
@@ -19,14 +18,8 @@ from config.database import Database
 from config.identity import Identity, problems_of_identity
 from config.network import Bastion, Network
 from config.people import Name, Person, Profile, Team, problems_of_people, problems_of_teams, profiles
-from config.section import Section, key
+from config.section import AccountId, Region, Section, key
 from config.storage import Storage
-
-
-def _account_id(value: Any) -> Any:
-    if not isinstance(value, str) or not re.fullmatch(r"\d{12}", value):
-        raise ValueError(f'must be twelve digits in quotes, such as "012345678901", got {value!r}')
-    return value
 
 
 class Logs(Section):
@@ -40,8 +33,8 @@ class Logs(Section):
 class Account(Section):
     """One AWS account and region with one platform in it."""
 
-    account: Annotated[str, BeforeValidator(_account_id)] = key("AWS account id: twelve digits in quotes.")
-    region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] = key("AWS region of the platform.")
+    account: AccountId = key("AWS account id: twelve digits in quotes.")
+    region: Region = key("AWS region of the platform.")
     production: bool = key("A production account keeps its data whatever happens.", default=True)
     removal_policy: Literal["retain", "destroy"] = key(
         "What becomes of data when a stack goes. 'destroy' deletes buckets with their content "

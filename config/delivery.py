@@ -1,0 +1,147 @@
+"""``delivery.toml``: where the pipeline lives, what starts it, and in which order accounts get a change."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from config.loader import ACCOUNTS, ConfigError, account_names, load, shown
+from config.section import AccountId, Region, Section, key
+
+DELIVERY = Path(__file__).parent / "delivery.toml"
+REHEARSAL = "local"
+
+PIPELINE_STAGES = ("Source", "Build", "UpdatePipeline", "Assets", "Tools")
+"""Stages that come before the first wave."""
+
+MOST_WAVES = 40
+"""CodePipeline takes 50 stages: 5 of them come before the first wave, and CDK Pipelines splits a
+stage of more than 50 actions. https://docs.aws.amazon.com/codepipeline/latest/userguide/limits.html"""
+
+LONGEST_BAKE_MINUTES = 420
+"""CodePipeline waits 8 hours for CodeBuild; an hour is left for the installation around the bake."""
+
+Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
+
+
+class Source(Section):
+    """The repository whose branch the pipeline follows."""
+
+    connection_arn: Annotated[
+        str,
+        Field(pattern=r"^arn:aws[a-z-]*:(codeconnections|codestar-connections):[a-z0-9-]+:\d{12}:connection/[\w-]+$"),
+    ] = key("ARN of the CodeConnections connection to the host of the repository. Made once by hand and confirmed.")
+    repository: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)+$")] = key(
+        "Repository as 'owner/name', in groups 'group/subgroup/name'."
+    )
+    branch: Annotated[str, Field(pattern=r"^[\w./-]+$")] = key("Branch whose commits are delivered.", default="main")
+
+
+class Packages(Section):
+    """The repository of Python packages that other teams install the construct library from."""
+
+    domain: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,48}[a-z0-9]$")] = key(
+        "Name of the CodeArtifact domain, one in the account and region."
+    )
+    reader_accounts: tuple[AccountId, ...] = key(
+        "Ids of accounts that may install from it, besides the tools account.", default=()
+    )
+
+
+class Wave(Section):
+    """Accounts that get a change at the same time, once the wave before has passed."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,39}$")] = key("Name of the pipeline's stage.")
+    accounts: Annotated[tuple[str, ...], Field(min_length=1)] = key(
+        "Names of account files, in `config/accounts/`. An account is in one wave only; 'local' is the rehearsal's."
+    )
+    approval: bool = key(
+        "Whether a person approves each account after its differences have passed the gate and before it is deployed. "
+        "Whoever may call codepipeline:PutApprovalResult on the stage may approve.",
+        default=False,
+    )
+    bake_minutes: Annotated[int, Field(ge=0, le=LONGEST_BAKE_MINUTES)] = key(
+        "Minutes that the alarms of an account must stay quiet after its deployment before the next wave begins. "
+        "0 watches nothing.",
+        default=0,
+    )
+    alarms: tuple[Annotated[str, Field(min_length=1, max_length=255)], ...] = key(
+        "Names of further CloudWatch alarms, metric or composite, that are watched besides those of the platform's "
+        "stacks. In the region of each account of the wave.",
+        default=(),
+    )
+
+
+class Delivery(Section):
+    """How changes reach the accounts. Without this file there is no pipeline, and every account is deployed by hand."""
+
+    account: AccountId = key("Id of the tools account that the pipeline lives in: twelve digits in quotes.")
+    region: Region = key("Region of the pipeline.")
+    source: Source = key("What starts the pipeline.")
+    notification_email: Email | None = key(
+        "Address that is told of failures and of approvals that are waited for. AWS asks it to confirm first. "
+        "Default: nobody; subscribe to the topic in the outputs of the stack.",
+        default=None,
+    )
+    log_days: Literal[30, 60, 90, 180, 365] = key(
+        "Days that the pipeline's artifacts and the logs of its builds are kept.", default=90
+    )
+    mirror: bool = key(
+        "Whether every image and Helm chart is copied into registries of the tools account before the first wave. "
+        "Needed where an account's image_registry names them.",
+        default=False,
+    )
+    packages: Packages | None = key(
+        "Where the construct library is published once all tests have passed. Default: it is not published.",
+        default=None,
+    )
+    waves: Annotated[tuple[Wave, ...], Field(min_length=1, max_length=MOST_WAVES)] = key(
+        "Waves in their order. The first should be an account that may break."
+    )
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """Names of all account files that the pipeline deploys, in order."""
+        return tuple(name for wave in self.waves for name in wave.accounts)
+
+    @field_validator("waves")
+    @classmethod
+    def _each_wave_and_account_once(cls, waves: tuple[Wave, ...]) -> tuple[Wave, ...]:
+        if problems := list(_problems_of(waves)):
+            raise ValueError("; ".join(problems))
+        return waves
+
+
+def load_delivery(path: Path = DELIVERY, accounts: Path = ACCOUNTS) -> Delivery:
+    """Read and check the file, and that there is an account file for every account that it names.
+
+    :param accounts: folder of the account files.
+    :raises ConfigError: with every mistake, one line each.
+    """
+    delivery = load(path, Delivery)
+    if problems := list(_problems_with_accounts(delivery, account_names(accounts))):
+        raise ConfigError("\n".join(f"{shown(path)}: {problem}" for problem in problems))
+    return delivery
+
+
+def _problems_with_accounts(delivery: Delivery, known: list[str]) -> Iterator[str]:
+    there = ", ".join(name for name in known if name != REHEARSAL) or "none"
+    for index, wave in enumerate(delivery.waves):
+        for name in wave.accounts:
+            if name == REHEARSAL:
+                yield f"waves.{index}.accounts: {name!r} is the rehearsal's account, not AWS; remove it"
+            elif name not in known:
+                yield f"waves.{index}.accounts: no account file {name!r}; there are: {there}"
+
+
+def _problems_of(waves: tuple[Wave, ...]) -> Iterator[str]:
+    for name, count in Counter(wave.name for wave in waves).items():
+        if count > 1:
+            yield f"{count} waves are called {name!r}; choose another name"
+        if name in PIPELINE_STAGES:
+            yield f"wave {name!r}: the pipeline has a stage of this name already; choose another name"
+    for name, count in Counter(name for wave in waves for name in wave.accounts).items():
+        if count > 1:
+            yield f"account {name!r} is named {count} times; an account is in one wave only"
