@@ -1,4 +1,4 @@
-"""The stacks of one account, as synthesis wrote them."""
+"""A cloud assembly: the stacks that synthesis made, and in which order they depend on each other."""
 
 import json
 from collections.abc import Iterator
@@ -7,71 +7,97 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from delivery.errors import DeliveryError
-
-ASSEMBLY = Path("cdk.out")
-
 
 @dataclass(frozen=True)
 class Stack:
     """One stack of an assembly.
 
-    :param id: as the CDK CLI shows and selects it, such as ``dev/Network``.
-    :param name: as CloudFormation names it, such as ``dev-Network``.
-    :param account: id of the account that it is deployed to.
-    :param lookup_role: ARN of the account's read-only role, made by ``cdk bootstrap``.
+    :param id: as the CDK CLI shows and selects it, such as ``prod/Network``.
+    :param name: as CloudFormation names it, such as ``prod-Network``.
+    :param dependencies: ids of the stacks that must be there before it.
+    :param lookup_role: role of the bootstrapped account that may read, or none.
     """
 
     id: str
     name: str
     account: str
     region: str
-    lookup_role: str
     template_file: Path
+    metadata_file: Path | None = None
+    dependencies: tuple[str, ...] = ()
+    lookup_role: str | None = None
 
     @cached_property
     def template(self) -> dict[str, Any]:
         template: dict[str, Any] = json.loads(self.template_file.read_text(encoding="utf-8"))
         return template
 
-    def resources(self, *types: str) -> dict[str, dict[str, Any]]:
-        """The template's resources of these types, by logical id."""
-        return {name: each for name, each in self.template.get("Resources", {}).items() if each["Type"] in types}
+    @cached_property
+    def paths(self) -> dict[str, str]:
+        """Construct path below the stack, by logical id."""
+        if not self.metadata_file or not self.metadata_file.exists():
+            return {}
+        metadata = json.loads(self.metadata_file.read_text(encoding="utf-8"))
+        prefix = f"/{self.id}/"
+        return {
+            entry["data"]: path.removeprefix(prefix).removesuffix("/Resource")
+            for path, entries in metadata.items()
+            for entry in entries
+            if entry["type"] == "aws:cdk:logicalId"
+        }
+
+
+def read_assembly(folder: Path) -> tuple[Stack, ...]:
+    """Every stack of an assembly and of its stages, in the order of the manifests.
+
+    :raises FileNotFoundError: where ``folder`` holds no assembly.
+    """
+    return tuple(_stacks(folder))
 
 
 def stacks_of(account: str, assembly: Path = ASSEMBLY) -> tuple[Stack, ...]:
     """The stacks of an account's stage, in the order of the manifest.
 
-    :param account: name of the account file.
+    :param account: name of the account file, or of another stage.
     :raises DeliveryError: where the assembly is not there or has no such account.
     """
-    try:
-        artifacts = json.loads((assembly / "manifest.json").read_text(encoding="utf-8"))["artifacts"]
-    except FileNotFoundError:
-        raise DeliveryError(f"{assembly}: no cloud assembly; run `make synth` first") from None
-    stages = {
-        artifact.get("displayName", name.removeprefix("assembly-")): artifact["properties"]["directoryName"]
-        for name, artifact in artifacts.items()
-        if artifact["type"] == "cdk:cloud-assembly"
-    }
-    if account not in stages:
-        there = ", ".join(sorted(stages)) or "none"
+    stacks = read_assembly(assembly)
+    mine = tuple(stack for stack in stacks if stack.id.startswith(f"{account}/"))
+    if not mine:
+        there = ", ".join(sorted({stack.id.partition("/")[0] for stack in stacks if "/" in stack.id})) or "none"
         raise DeliveryError(f"{assembly}: no account {account!r}; there are: {there}")
-    return tuple(_stacks(assembly / stages[account]))
+    return mine
+
+
+def read_assembly(folder: Path) -> tuple[Stack, ...]:
+    """Every stack of an assembly and of the stages inside it, in the order of the manifests.
+
+    :raises DeliveryError: where it is not there.
+    """
+    if not (folder / "manifest.json").exists():
+        raise DeliveryError(f"{folder}: no cloud assembly; run `make synth` first")
+    return tuple(_stacks(folder))
 
 
 def _stacks(folder: Path) -> Iterator[Stack]:
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    for key, artifact in manifest["artifacts"].items():
-        if artifact["type"] != "aws:cloudformation:stack":
-            continue
-        properties = artifact["properties"]
-        account, _, region = artifact["environment"].removeprefix("aws://").partition("/")
-        yield Stack(
-            id=artifact.get("displayName", key),
-            name=properties.get("stackName", key),
-            account=account,
-            region=region,
-            lookup_role=properties.get("lookupRole", {}).get("arn", "").replace("${AWS::Partition}", "aws"),
-            template_file=folder / properties["templateFile"],
-        )
+    artifacts = json.loads((folder / "manifest.json").read_text(encoding="utf-8")).get("artifacts", {})
+    ids = {
+        key: artifact.get("displayName", key)
+        for key, artifact in artifacts.items()
+        if artifact["type"] == "aws:cloudformation:stack"
+    }
+    for key, artifact in artifacts.items():
+        properties = artifact.get("properties", {})
+        if artifact["type"] == "cdk:cloud-assembly":
+            yield from _stacks(folder / properties["directoryName"])
+        elif key in ids:
+            account, _, region = artifact["environment"].removeprefix("aws://").partition("/")
+            yield Stack(
+                id=ids[key],
+                name=properties.get("stackName", key),
+                account=account,
+                region=region,
+                lookup_role=properties.get("lookupRole", {}).get("arn", "").replace("${AWS::Partition}", "aws"),
+                template_file=folder / properties["templateFile"],
+                dependencies=tuple(ids[each] for each in artifact.get("dependencies", []) if each in ids),
+            )
