@@ -7,6 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from delivery.errors import DeliveryError
+
+ASSEMBLY = Path("cdk.out")
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -32,6 +36,10 @@ class Stack:
         template: dict[str, Any] = json.loads(self.template_file.read_text(encoding="utf-8"))
         return template
 
+    def resources(self, *types: str) -> dict[str, dict[str, Any]]:
+        """The template's resources of these types, by logical id."""
+        return {name: each for name, each in self.template.get("Resources", {}).items() if each["Type"] in types}
+
     @cached_property
     def paths(self) -> dict[str, str]:
         """Construct path below the stack, by logical id."""
@@ -45,14 +53,6 @@ class Stack:
             for entry in entries
             if entry["type"] == "aws:cdk:logicalId"
         }
-
-
-def read_assembly(folder: Path) -> tuple[Stack, ...]:
-    """Every stack of an assembly and of its stages, in the order of the manifests.
-
-    :raises FileNotFoundError: where ``folder`` holds no assembly.
-    """
-    return tuple(_stacks(folder))
 
 
 def stacks_of(account: str, assembly: Path = ASSEMBLY) -> tuple[Stack, ...]:
@@ -97,7 +97,15 @@ def _stacks(folder: Path) -> Iterator[Stack]:
                 name=properties.get("stackName", key),
                 account=account,
                 region=region,
-                lookup_role=properties.get("lookupRole", {}).get("arn", "").replace("${AWS::Partition}", "aws"),
                 template_file=folder / properties["templateFile"],
+                metadata_file=folder / artifact["additionalMetadataFile"]
+                if "additionalMetadataFile" in artifact
+                else None,
                 dependencies=tuple(ids[each] for each in artifact.get("dependencies", []) if each in ids),
+                lookup_role=_role(properties),
             )
+
+
+def _role(properties: dict[str, Any]) -> str | None:
+    arn: str | None = properties.get("lookupRole", {}).get("arn")
+    return arn and arn.replace("${AWS::Partition}", "aws")

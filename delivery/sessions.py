@@ -32,29 +32,31 @@ class Reader:
         """
         return self._client(service, stack.account, stack.region, stack.lookup_role)
 
-    def _make(self, service: str, account: str, region: str, role: str) -> Any:
+    def _make(self, service: str, account: str, region: str, role: str | None) -> Any:
         return self._session(account, region, role).client(service, region_name=region)
 
-    def _take_role(self, account: str, region: str, role: str) -> boto3.Session:
+    def _take_role(self, account: str, region: str, role: str | None) -> boto3.Session:
         sts = self._own.client("sts", region_name=region)
+        if role is None:
+            return self._own_credentials(sts, account, "a role of it")
         try:
             taken = sts.assume_role(RoleArn=role, RoleSessionName="delivery")["Credentials"]
         except (BotoCoreError, ClientError) as refused:
-            return self._own_credentials(sts, account, role, refused)
+            return self._own_credentials(sts, account, role, f": {refused}")
         return boto3.Session(
             aws_access_key_id=taken["AccessKeyId"],
             aws_secret_access_key=taken["SecretAccessKey"],
             aws_session_token=taken["SessionToken"],
         )
 
-    def _own_credentials(self, sts: Any, account: str, role: str, refused: Exception) -> boto3.Session:
+    def _own_credentials(self, sts: Any, account: str, role: str, refused: str = "") -> boto3.Session:
         try:
             own = sts.get_caller_identity()["Account"]
         except (BotoCoreError, ClientError) as error:
             raise DeliveryError(f"account {account}: {error}; give credentials that may assume {role}") from None
         if own != account:
             raise DeliveryError(
-                f"account {account}: credentials of account {own} may not assume {role}: {refused}; "
+                f"account {account}: credentials of account {own} may not assume {role}{refused}; "
                 "bootstrap the account with --trust-for-lookup, see `make bootstrap`"
             )
         return self._own
