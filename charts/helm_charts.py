@@ -19,6 +19,7 @@ class HelmChart:
     :param source: where the source code is.
     :param licence: SPDX identifier of the licence.
     :param images: keys of its images in ``images.toml``.
+    :param digest: ``sha256:...`` of the chart's archive. Default: not recorded.
     """
 
     name: str
@@ -27,6 +28,7 @@ class HelmChart:
     source: str
     licence: str
     images: tuple[str, ...]
+    digest: str | None = None
 
 
 class HelmCharts:

@@ -67,14 +67,18 @@ class Images:
         """The tag alone, for Helm values that want it apart."""
         return self._entry(name).tag
 
+    def pinned_tag(self, name: str) -> str:
+        """The tag with the digest, where it is recorded, for Helm values that know tags only."""
+        entry = self._entry(name)
+        return entry.tag + (f"@{entry.digest}" if entry.digest else "")
+
     def digest(self, name: str) -> str | None:
         """``sha256:...`` where it is recorded, for Helm values that want it apart."""
         return self._entry(name).digest
 
     def reference(self, name: str) -> str:
         """What goes into a container's ``image``: repository, tag and, where it is recorded, digest."""
-        entry = self._entry(name)
-        return f"{self.repository(name)}:{entry.tag}" + (f"@{entry.digest}" if entry.digest else "")
+        return f"{self.repository(name)}:{self.pinned_tag(name)}"
 
     def refuse_strangers(self, manifests: Iterator[Mapping[str, Any]] | list[Any]) -> None:
         """Check that the containers of all objects run images of the list, in the rewritten form.

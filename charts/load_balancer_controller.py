@@ -34,7 +34,7 @@ def load_balancer_controller_values(
         "replicaCount": 2,
         "podDisruptionBudget": {"maxUnavailable": 1},
         "serviceAccount": {"name": NAME},
-        "image": {"repository": images.repository(NAME), "tag": images.tag(NAME)},
+        "image": {"repository": images.repository(NAME), "tag": images.pinned_tag(NAME)},
         "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
         "podSecurityContext": {**RESTRICTED_POD, "fsGroup": 65534},
         "securityContext": {**RESTRICTED_CONTAINER, "runAsNonRoot": True},

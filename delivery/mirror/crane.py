@@ -1,0 +1,123 @@
+"""crane, the client of registries that copies images without a container daemon.
+
+https://github.com/google/go-containerregistry: one static program, which also serves a registry for tests. It is built
+from the Go module of the release that is locked beside this file, with the checksums of all its parts.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from delivery.mirror.errors import MirrorError, PassingError
+
+RELEASE = Path(__file__).parent / "crane_release"
+CACHE = Path(__file__).parents[2] / ".cache" / "mirror"
+_PACKAGE = "github.com/google/go-containerregistry/cmd/crane"
+_TIMEOUT_SECONDS = 3600
+_ABSENT = re.compile(r"MANIFEST_UNKNOWN|NAME_UNKNOWN|NOT_FOUND|404 Not Found", re.IGNORECASE)
+_PASSING = re.compile(
+    r"TOOMANYREQUESTS|\b429\b|\b50[0234]\b|i/o timeout|connection re(set|fused)|unexpected EOF|TLS handshake timeout",
+    re.IGNORECASE,
+)
+
+
+def version() -> str:
+    """The locked release, such as ``v0.22.1``."""
+    found = re.search(r"go-containerregistry (v\S+)", (RELEASE / "go.mod").read_text(encoding="utf-8"))
+    assert found
+    return found[1]
+
+
+def built(cache: Path = CACHE) -> Path:
+    """The program, built once into the cache.
+
+    :raises MirrorError: where there is no Go, or it does not build.
+    """
+    program = cache / f"crane-{version()}"
+    if program.exists():
+        return program
+    if not shutil.which("go"):
+        raise MirrorError(
+            f"crane {version()}: not built, and there is no Go here; install Go, or name a crane of yours by --crane"
+        )
+    cache.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off"}
+    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+        build = ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", f"{scratch}/crane", _PACKAGE]
+        run = subprocess.run(build, cwd=RELEASE, env=environment, capture_output=True, text=True, check=False)
+        if run.returncode:
+            raise MirrorError(f"crane {version()}: go build: status {run.returncode}: {run.stderr.strip()[-500:]}")
+        os.replace(f"{scratch}/crane", program)
+    return program
+
+
+class Crane:
+    """Asks and changes registries.
+
+    :param program: the executable.
+    :param credentials: folder of the ``config.json`` with logins, as Docker keeps it.
+    """
+
+    def __init__(self, program: Path, *, credentials: Path) -> None:
+        self._program = program
+        self._environment: Mapping[str, str] = {**os.environ, "DOCKER_CONFIG": str(credentials)}
+
+    def digest(self, reference: str) -> str | None:
+        """Digest of an image, of its index where it has one, or None where there is no such image."""
+        found = self._ask("digest", reference)
+        return found.strip() if found is not None else None
+
+    def manifest(self, reference: str) -> dict[str, Any] | None:
+        """Manifest of an image or artifact, or None where there is none."""
+        found = self._ask("manifest", reference)
+        manifest: dict[str, Any] | None = json.loads(found) if found is not None else None
+        return manifest
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy with all platforms. What already lies at the target is not sent again, and the tag is set last."""
+        self._run("copy", source, target)
+
+    def push_layout(self, layout: Path, target: str) -> None:
+        """Push the one image of an OCI layout on disk."""
+        self._run("push", str(layout), target)
+
+    def check(self, reference: str) -> None:
+        """Read all that an image is made of, but for the content of its layers, and compare it with its digests.
+
+        :raises MirrorError: where a part is missing or is not what its digest says.
+        """
+        self._run("validate", "--fast", "--remote", reference)
+
+    def _ask(self, *arguments: str) -> str | None:
+        try:
+            return self._run(*arguments)
+        except PassingError:
+            raise
+        except MirrorError as error:
+            if _ABSENT.search(str(error)):
+                return None
+            raise
+
+    def _run(self, *arguments: str) -> str:
+        try:
+            run = subprocess.run(
+                [str(self._program), *arguments],
+                env=self._environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_TIMEOUT_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            raise PassingError(f"crane {arguments[0]}: no end after {_TIMEOUT_SECONDS} seconds") from None
+        if run.returncode:
+            said = " ".join(run.stderr.strip().splitlines()[-1:])[-500:]
+            kind = PassingError if _PASSING.search(said) and not _ABSENT.search(said) else MirrorError
+            raise kind(f"crane {arguments[0]} {arguments[-1]}: {said}")
+        return run.stdout
