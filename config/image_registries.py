@@ -11,6 +11,8 @@ from config.schema import Account
 
 _ECR = re.compile(r"(\d{12})\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?(?:/(.+))?")
 
+_PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
+
 
 @dataclass(frozen=True)
 class EcrRegistry:
@@ -31,6 +33,11 @@ class EcrRegistry:
         """Read an address such as ``012345678901.dkr.ecr.eu-west-1.amazonaws.com/mirror``; None if it is not of ECR."""
         found = _ECR.fullmatch(address)
         return cls(address.partition("/")[0], found[1], found[2], found[3] or "") if found else None
+
+    @property
+    def partition(self) -> str:
+        """Which part of AWS its region is in, as ARNs name it."""
+        return next((name for start, name in _PARTITIONS.items() if self.region.startswith(start)), "aws")
 
     def repository(self, path: str) -> str:
         """Name of the repository for a path below the registry."""
