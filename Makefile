@@ -6,7 +6,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install lock test check format lint synth rehearse kube-apiserver bench snapshots docs clean
+.PHONY: help install lock test check format lint synth rehearse kube-apiserver bench snapshots docs wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 16
@@ -56,6 +56,10 @@ snapshots: install ## accept the templates and manifests of now as the expected 
 
 docs: install ## rewrite the pages that are made from the code
 	python -m config.reference > docs/configuration.md
+
+wheel: install ## what others install, into dist/: built, then tested beside nothing else of ours
+	python -m delivery.wheels dist
+	WHEELS=dist CDK_VALIDATION=false pytest -q tests/delivery/test_wheels.py
 
 lock: ## renew constraints.txt and package-lock.json after a change of a pinned version
 	rm -rf .cache/lock && $(PYTHON) -m venv .cache/lock

@@ -15,8 +15,11 @@ from model_repository.self_test import DEFAULT_SECONDS, run_self_test
 from model_repository.xml_export import to_xml
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run one command. Status 0: done; 1: refused, the reason is on the error output; 2: not understood."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Status 0: done; 1: refused, the reason is on the error output; 2: not understood.
+
+    :param arguments: Default: those that the program was started with.
+    """
     given = _parser().parse_args(arguments)
     try:
         print(given.run(given))

@@ -1,0 +1,51 @@
+"""``python -m delivery.wheels [folder]``: source archive and wheel of everything that others install."""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from delivery.errors import DeliveryError
+
+ROOT = Path(__file__).parents[1]
+DISTRIBUTIONS = ("constructs", "model_repository")
+"""Folders with a project file of their own."""
+
+
+def build(folder: Path, *, root: Path = ROOT) -> list[Path]:
+    """Build every distribution into ``folder``, which holds nothing else afterwards.
+
+    The build tools are those of this environment, and every file has the one date that the build backend gives it: the
+    same sources make the same bytes, in whatever commit.
+
+    :param root: where the folders of the distributions are.
+    :raises DeliveryError: when a build fails; what it said is in the error.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    environment = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
+    for distribution in DISTRIBUTIONS:
+        command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(root / distribution)]
+        built = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if built.returncode:
+            raise DeliveryError(f"{distribution}: cannot be built\n{built.stdout}{built.stderr}")
+    return sorted(folder.iterdir())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m delivery.wheels", description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "dist", help="default: dist")
+    try:
+        built = build(parser.parse_args(arguments).folder)
+    except DeliveryError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print("\n".join(map(str, built)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
