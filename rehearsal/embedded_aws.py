@@ -71,9 +71,16 @@ class EmbeddedAws:
 
     def state(self) -> dict[str, Any]:
         """What is there; the emulator's ``inventory`` says what it tells."""
-        with _DIRECT.open(f"{self.url}/_rehearsal/state", timeout=30) as answer:
-            state: dict[str, Any] = json.load(answer)
-            return state
+        return self._ask("state")
+
+    def objects(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """What the clusters hold; the emulator's ``cluster_objects`` says what it tells."""
+        return self._ask("objects")
+
+    def _ask(self, what: str) -> dict[str, Any]:
+        with _DIRECT.open(f"{self.url}/_rehearsal/{what}", timeout=60) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
 
     def has_ended(self) -> bool:
         """Whether it ended by itself."""

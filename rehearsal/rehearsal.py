@@ -3,10 +3,10 @@
 import contextlib
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rehearsal import leftovers, report
+from rehearsal import leftovers, report, update
 from rehearsal.assembly import Assembly
 from rehearsal.cdk import Cdk, Synthesis
 from rehearsal.embedded_aws import EmbeddedAws
@@ -52,14 +52,15 @@ def _steps(app: Sequence[str], aws: EmbeddedAws, run: Run, *, keep: bool) -> Non
     with Synthesis(app, folder=run.temporary / "assembly", log=run.log("synth-again")) as again:
         deployed = cdk.deploy(first)
         _deploy_again(cdk, aws, again.assembly())
-    compared = cdk.diff(first)
+    last, updated = _update(cdk, aws, run, first)
+    compared = cdk.diff(last)
     compared.say("no difference", compared.elapsed())
     if keep:
-        _print_report(first, aws.state(), report.Timing(deployed.seconds, {}), None)
+        _print_report(first, aws.state(), report.Timing(deployed.seconds, updated, {}), None)
         return
-    destroyed = cdk.destroy(first)
+    destroyed = cdk.destroy(last)
     left = _leave_nothing(empty, aws.state())
-    _print_report(first, aws.state(), report.Timing(deployed.seconds, destroyed.seconds), left)
+    _print_report(first, aws.state(), report.Timing(deployed.seconds, updated, destroyed.seconds), left)
 
 
 def _synthesize(app: Sequence[str], run: Run) -> Assembly:
@@ -91,6 +92,60 @@ def _deploy_again(cdk: Cdk, aws: EmbeddedAws, assembly: Assembly) -> None:
             "synthesis must write the same template every time"
         )
     again.say(f"{_number(len(assembly.stacks), 'stack')} unchanged", again.elapsed())
+
+
+def _update(cdk: Cdk, aws: EmbeddedAws, run: Run, deployed: Assembly) -> tuple[Assembly, Mapping[str, float]]:
+    """Update a workload in place, then fail to, and see that the cluster is as it was before that.
+
+    :return: what is deployed now, and the seconds that the update took by stack id.
+    """
+    request = update.find(deployed)
+    if not request:
+        Narrator("update").say("nothing to update: no stack has a workload in a cluster")
+        return deployed, {}
+    updated = deployed.with_template(request.stack, request.updated(), folder=run.temporary / "updated")
+    seconds = _update_in_place(cdk, aws, request, updated)
+    refused = request.refused(request.updated())
+    broken = deployed.with_template(request.stack, refused, folder=run.temporary / "refused")
+    _roll_back(cdk, aws, request, broken)
+    return updated, seconds
+
+
+def _update_in_place(cdk: Cdk, aws: EmbeddedAws, request: update.Request, assembly: Assembly) -> Mapping[str, float]:
+    """:raises RehearsalError: where anything but the one object changes, or that is replaced."""
+    before = aws.objects()
+    updated = cdk.update(assembly, request.stack)
+    changed = update.differences(before, after := aws.objects())
+    if changed != {request.name: "changed"}:
+        raise RehearsalError(
+            f"{request.stack.id}: a change of one field of {request.name} must change it in place and nothing else; "
+            f"it came to: {_listed(changed)}"
+        )
+    others = sum(map(len, after.values())) - 1
+    updated.say(f"{request.name} in place, {others} others as before", updated.elapsed())
+    return updated.seconds
+
+
+def _roll_back(cdk: Cdk, aws: EmbeddedAws, request: update.Request, assembly: Assembly) -> None:
+    """:raises RehearsalError: where the update does not fail, is not taken back, or leaves a trace in the cluster."""
+    before = aws.objects()
+    narrator = Narrator("rollback")
+    try:
+        cdk.update(assembly, request.stack, step="rollback")
+    except RehearsalError as refusal:
+        if "field is immutable" not in str(refusal):
+            raise
+    else:
+        raise RehearsalError(f"{request.stack.id}: a change of the selector of {request.name} was not refused")
+    status = next(status for _, name, status, _ in aws.state()["stacks"] if name == request.stack.name)
+    left = update.differences(before, aws.objects())
+    if status != "UPDATE_ROLLBACK_COMPLETE" or left:
+        raise RehearsalError(f"{request.stack.id}: {status} after an update that failed, with: {_listed(left)}")
+    narrator.say(f"{request.stack.id} as before an update that was refused", narrator.elapsed())
+
+
+def _listed(changes: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {what}" for name, what in changes.items()) or "no change"
 
 
 def _leave_nothing(empty: State, after: State) -> Leftovers:

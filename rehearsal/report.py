@@ -18,6 +18,7 @@ class Timing:
     """Seconds by stack id."""
 
     deploy: Mapping[str, float]
+    update: Mapping[str, float]
     destroy: Mapping[str, float]
 
 
@@ -30,13 +31,14 @@ def table(assembly: Assembly, state: Mapping[str, Any], timing: Timing) -> str:
             str(sum(stack.types().values())),
             str(_count(stack, recorded)),
             _seconds(timing.deploy, stack.id),
+            _seconds(timing.update, stack.id),
             _seconds(timing.destroy, stack.id),
         )
         for stack in assembly.stacks
     ]
     total = [str(sum(int(row[column]) for row in rows)) for column in (1, 2)]
-    head = ("stack", "resources", "recorded only", "deploy s", "destroy s")
-    lines = [head, *rows, ("all", *total, "", "")]
+    head = ("stack", "resources", "recorded only", "deploy s", "update s", "destroy s")
+    lines = [head, *rows, ("all", *total, "", "", "")]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join(
         "  ".join(

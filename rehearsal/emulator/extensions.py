@@ -9,6 +9,7 @@ from rehearsal.emulator import (
     parameters,
     polling,
     registry,
+    rollbacks,
     stack_outputs,
     validation,
 )
@@ -28,5 +29,6 @@ def install(kubernetes: KubernetesApi) -> None:
     mysql_standin.install()
     parameters.install()
     polling.install()
+    rollbacks.install()
     stack_outputs.install()
     validation.install()

@@ -17,6 +17,7 @@ from hypercorn.config import Config
 from rehearsal.emulator import settings
 
 STATE_PATH = "/_rehearsal/state"
+OBJECTS_PATH = "/_rehearsal/objects"
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 
@@ -87,14 +88,20 @@ def _end_group() -> None:
 
 
 def _with_state(application: Application, kubernetes: str) -> Application:
-    """The application, with the answer to what the rehearsal asks."""
-    from rehearsal.emulator import inventory
+    """The application, with the answers to what the rehearsal asks."""
+    from rehearsal.emulator import cluster_objects, inventory
+
+    answers: dict[str, Callable[[], dict[str, Any]]] = {
+        STATE_PATH: lambda: inventory.state() | {"kubernetes_api": kubernetes},
+        OBJECTS_PATH: cluster_objects.state,
+    }
 
     async def extended(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http" or scope["path"] != STATE_PATH:
+        answer = answers.get(scope["path"]) if scope["type"] == "http" else None
+        if not answer:
             await application(scope, receive, send)
             return
-        body = json.dumps(inventory.state() | {"kubernetes_api": kubernetes}).encode()
+        body = json.dumps(answer()).encode()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
         await send({"type": "http.response.body", "body": body})
 

@@ -1,5 +1,6 @@
 """Which objects came into a cluster since it was new."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from rehearsal.kubernetes.client import ApiClient, ApiFailure
@@ -33,32 +34,33 @@ class Inventory:
         return sorted(self._objects() - self._new)
 
     def _objects(self) -> set[str]:
-        return {found for namespaced in (False, True) for found in self._collections(namespaced)}
-
-    def _collections(self, namespaced: bool) -> set[str]:
-        found = set()
-        for prefix, plural in deletable(self._client, namespaced=namespaced):
-            if plural in _KEPT_BY_CONTROLLERS:
-                continue
-            try:
-                collection = self._client.get(f"{prefix}/{plural}")
-            except ApiFailure as failure:
-                if failure.code != 404:  # its definition went meanwhile
-                    raise
-                continue
-            kind = collection["kind"].removesuffix("List")
-            for item in collection.get("items") or []:
-                metadata = item["metadata"]
-                if _IN_EVERY_NAMESPACE.get(plural) != metadata["name"] and not _kept_by_helm(plural, item):
-                    found.add(
-                        f"{kind} {metadata['namespace']}/{metadata['name']}"
-                        if namespaced
-                        else f"{kind} {metadata['name']}"
-                    )
-        return found
+        return {name for name, found in objects(self._client) if not _kept_by_helm(found)}
 
 
-def _kept_by_helm(plural: str, item: dict[str, Any]) -> bool:
+def objects(client: ApiClient) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Everything in a cluster but what controllers keep, each with its name as ``Kind namespace/name``."""
+    for namespaced in (False, True):
+        for prefix, plural in deletable(client, namespaced=namespaced):
+            if plural not in _KEPT_BY_CONTROLLERS:
+                yield from _collection(client, f"{prefix}/{plural}", plural)
+
+
+def _collection(client: ApiClient, path: str, plural: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        collection = client.get(path)
+    except ApiFailure as failure:
+        if failure.code != 404:  # its definition went meanwhile
+            raise
+        return
+    kind = collection["kind"].removesuffix("List")
+    for item in collection.get("items") or []:
+        metadata = item["metadata"]
+        if _IN_EVERY_NAMESPACE.get(plural) != metadata["name"]:
+            place = f"{metadata['namespace']}/" if "namespace" in metadata else ""
+            yield f"{kind} {place}{metadata['name']}", {"kind": kind, **item}
+
+
+def _kept_by_helm(found: dict[str, Any]) -> bool:
     """Whether it is a definition that Helm brought: charts keep these on purpose. Objects of the kind do count."""
-    managers = {entry.get("manager") for entry in item["metadata"].get("managedFields", [])}
-    return plural == "customresourcedefinitions" and "helm" in managers
+    managers = {entry.get("manager") for entry in found["metadata"].get("managedFields", [])}
+    return found["kind"] == "CustomResourceDefinition" and "helm" in managers

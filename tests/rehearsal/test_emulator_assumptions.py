@@ -56,6 +56,18 @@ INTERNALS = [
         "resource_type props stack_tags stack_name stack_id logical_id",
         "validation",
     ),
+    (
+        "services.cloudformation.stacks",
+        "_revert_update",
+        "stack_id stack_name logical_id rtype physical_id applied_props previous_props attrs record",
+        "rollbacks",
+    ),
+    (
+        "services.cloudformation.stacks",
+        "_roll_back_operation",
+        "stack_name stack_id stack operation reason_override",
+        "rollbacks",
+    ),
     ("services.cloudformation.stacks", "_runs_on_worker_thread", "resource_type", "registry"),
     ("services.eks", "_access_entry_for_principal", "cluster_name account_id region principal_arn", "eks"),
     ("services.eks", "_access_policy_associations", "cluster_name account_id region", "eks"),

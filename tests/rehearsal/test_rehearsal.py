@@ -94,7 +94,7 @@ def test_everything_is_deployed_deployed_again_compared_and_destroyed(start: Sta
     said, errors = process.communicate(timeout=120)
     assert (process.returncode, errors) == (0, "")
     steps = [line.split()[0] for line in said.splitlines() if line[:1].isalpha()]
-    assert steps[:7] == ["synth", "bootstrap", "deploy", "again", "diff", "destroy", "leftovers"]
+    assert steps[:8] == ["synth", "bootstrap", "deploy", "again", "update", "diff", "destroy", "leftovers"]
     assert re.search(r"^Tiny +3 +1 +\d", said, re.MULTILINE)
     assert "AWS::DAX::SubnetGroup" in said
     assert re.search(r"Kept on purpose by the templates:\n  AWS::SQS::Queue \S+Kept\S+ in us-east-1", said)

@@ -55,12 +55,12 @@ def test_an_assembly_has_the_stacks_of_its_stages(assembly: Assembly) -> None:
 
 
 def test_the_table_counts_what_is_recorded_only(assembly: Assembly) -> None:
-    timing = Timing({"Tools": 1.25, "dev/Storage": 10.0}, {"dev/Storage": 2.0})
+    timing = Timing({"Tools": 1.25, "dev/Storage": 10.0}, {"Tools": 0.5}, {"dev/Storage": 2.0})
     assert table(assembly, STATE, timing).splitlines() == [
-        "stack        resources  recorded only  deploy s  destroy s",
-        "Tools                1              0       1.2          -",
-        "dev/Storage          3              1      10.0        2.0",
-        "all                  4              1                     ",
+        "stack        resources  recorded only  deploy s  update s  destroy s",
+        "Tools                1              0       1.2       0.5          -",
+        "dev/Storage          3              1      10.0         -        2.0",
+        "all                  4              1                               ",
     ]
 
 
