@@ -257,7 +257,10 @@ class MetadataDatabase(Construct):
         return group.ref
 
     def _acknowledge(self, highly_available: bool) -> None:
-        reasons = {"AwsSolutions-RDS11": "the service mesh knows 3306 for a protocol in which the server speaks first"}
+        reasons = {
+            "AwsSolutions-RDS11": "the service mesh knows 3306 for a protocol in which the server speaks first",
+            "CloudFormation-Validate::E9006": "a major version alone leaves the minor to RDS, which upgrades it",
+        }
         if not highly_available:
             reasons["AwsSolutions-RDS3"] = "whoever asks for one zone can wait for a restore"
         if self._removal_policy == RemovalPolicy.DESTROY:
