@@ -1,0 +1,1 @@
+"""Judges what a deployment would change, before it does, and stops what nobody has approved."""

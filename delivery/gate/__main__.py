@@ -1,0 +1,56 @@
+"""``python -m delivery.gate ACCOUNT``: what a deployment would change, and whether it may."""
+
+import argparse
+import datetime
+import sys
+from pathlib import Path
+
+from config.approvals import load_approvals
+from config.loader import ConfigError
+from delivery.assembly import Stack, stacks_of
+from delivery.errors import DeliveryError
+from delivery.gate import deployed
+from delivery.gate.approved import decide
+from delivery.gate.judgement import Judgement, judge
+from delivery.gate.report import report
+from delivery.sessions import Reader
+from delivery.synthesis import synthesized
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        with synthesized(options.account, options.assembly or options.after) as assembly:
+            judgement = _judgement(stacks_of(options.account, assembly), options)
+        decision = decide(options.account, judgement.findings, load_approvals(), datetime.date.today())
+    except (ConfigError, DeliveryError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(report(options.account, judgement, decision))
+    return 1 if decision.stopped and not options.report else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m delivery.gate",
+        description="Compare the deployed templates of an account with those to be deployed, judge each change, and "
+        "exit with 1 where one loses data, replaces what holds data or has a fixed name, or widens access, and nobody "
+        "has approved it in config/approvals.toml.",
+    )
+    parser.add_argument("account", help="account file whose stage is judged")
+    parser.add_argument("--assembly", type=Path, help="cloud assembly to deploy; default: it is synthesized")
+    parser.add_argument("--before", type=Path, help="compare with this assembly, not with what is deployed")
+    parser.add_argument("--after", type=Path, help="another name for --assembly, beside --before")
+    parser.add_argument("--report", action="store_true", help="only tell; exit with 0 whatever would be stopped")
+    return parser
+
+
+def _judgement(stacks: tuple[Stack, ...], options: argparse.Namespace) -> Judgement:
+    if options.before:
+        old = stacks_of(options.account, options.before)
+        return judge(stacks, {stack.name: stack.template for stack in old})
+    return judge(stacks, deployed.templates(stacks, Reader()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""The templates that are deployed in an account."""
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from delivery.assembly import Stack
+from delivery.errors import DeliveryError
+from delivery.sessions import Reader
+
+_AT_A_TIME = 4
+_NOT_THERE = frozenset({"DELETE_COMPLETE", "REVIEW_IN_PROGRESS"})
+
+
+def templates(stacks: Iterable[Stack], reader: Reader) -> dict[str, Mapping[str, Any]]:
+    """The templates of those stacks that are deployed, by name, as they were given to CloudFormation.
+
+    :raises DeliveryError: where CloudFormation cannot be asked.
+    """
+    stacks = tuple(stacks)
+    for stack in stacks[:1]:
+        reader.client("cloudformation", stack)  # takes the role once, and refuses once
+    with ThreadPoolExecutor(_AT_A_TIME) as threads:
+        found = threads.map(lambda stack: (stack.name, _template(stack, reader)), stacks)
+        return {name: template for name, template in found if template is not None}
+
+
+def _template(stack: Stack, reader: Reader) -> Mapping[str, Any] | None:
+    try:
+        client = reader.client("cloudformation", stack)
+        status = client.describe_stacks(StackName=stack.name)["Stacks"][0]["StackStatus"]
+        if status in _NOT_THERE:
+            return None
+        body: Mapping[str, Any] = client.get_template(StackName=stack.name, TemplateStage="Original")["TemplateBody"]
+        return body
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return None
+        raise DeliveryError(f"{stack.name}: {error}") from None
+    except BotoCoreError as error:
+        raise DeliveryError(f"{stack.name}: {error}") from None

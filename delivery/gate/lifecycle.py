@@ -1,0 +1,46 @@
+"""Judges the lifecycle rules of buckets: which objects are deleted sooner than before."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from delivery.gate.changes import Change
+from delivery.gate.findings import Finding, Verdict, finding
+
+_DAYS = {
+    "ExpirationInDays": ("ExpirationInDays",),
+    "NoncurrentVersionExpiration": ("NoncurrentVersionExpiration", "NoncurrentDays"),
+}
+"""https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html"""
+
+
+def shortened(change: Change) -> Iterator[Finding]:
+    """A finding for each rule that deletes what no rule deleted so soon."""
+    if change.after.type != "AWS::S3::Bucket":
+        return
+    before, after = _rules(change.before.properties), _rules(change.after.properties)
+    for rule in after:
+        for name, place in _DAYS.items():
+            days = _days(rule, place)
+            known = [_days(old, place) for old in before if _what(old) == _what(rule)]
+            if days and not any(old and old <= days for old in known):
+                what = f"{name}: {min((old for old in known if old), default='never')} -> {days:g} days"
+                why = f"objects of {_what(rule) or 'the whole bucket'} are deleted sooner, those of now included"
+                yield finding(change.after, Verdict.DATA_LOSING, what, why, stops=True)
+
+
+def _rules(properties: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rules = properties.get("LifecycleConfiguration", {}).get("Rules", [])
+    return [rule for rule in rules if isinstance(rule, dict) and rule.get("Status") == "Enabled"]
+
+
+def _what(rule: Mapping[str, Any]) -> str:
+    """The objects that a rule is about."""
+    return " ".join(str(rule[key]) for key in ("Prefix", "TagFilters", "ObjectSizeGreaterThan") if key in rule)
+
+
+def _days(rule: Mapping[str, Any], place: tuple[str, ...]) -> float:
+    """Days until the deletion; 0 where the rule has none."""
+    value: Any = rule
+    for name in place:
+        value = value.get(name, {}) if isinstance(value, dict) else {}
+    return float(value) if isinstance(value, str) else 0

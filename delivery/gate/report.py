@@ -1,0 +1,53 @@
+"""The gate's findings for people."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from delivery.gate.approved import Decision, snippet
+from delivery.gate.findings import Finding, Verdict
+from delivery.gate.judgement import Judgement
+
+_ORDER = list(Verdict)
+
+
+def report(account: str, judgement: Judgement, decision: Decision) -> str:
+    """What would change, stack by stack, the worst first, and how to approve what is stopped."""
+    parts: list[str] = []
+    stopped = set(decision.stopped)
+    reasons = dict(decision.approved)
+    for stack, findings in groupby(judgement.findings, lambda one: one.stack):
+        lines = [line for one in _by_weight(findings) for line in _lines(one, one in stopped, reasons.get(one))]
+        parts.append("\n".join([f"{stack}:", *(f"  {line}" for line in lines)]))
+    if judgement.new:
+        names = ", ".join(f"{name} ({number} resources)" for name, number in judgement.new.items())
+        parts.append(f"not deployed yet, everything in them is new: {names}")
+    if not parts:
+        parts.append("nothing would change")
+    parts += decision.remarks
+    if decision.stopped:
+        snippets = dict.fromkeys(snippet(account, one) for one in decision.stopped)
+        parts.append("To approve, add to config/approvals.toml (docs/changes.md):\n\n" + "\n\n".join(snippets))
+    parts.append(_summary(account, judgement, decision))
+    return "\n\n".join(parts)
+
+
+def _by_weight(findings: Iterable[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda one: (-_ORDER.index(one.verdict), one))
+
+
+def _lines(one: Finding, is_stopped: bool, approved: str | None) -> Iterator[str]:
+    mark = "STOP" if is_stopped else "    "
+    yield f"{mark} {one.verdict:<12} {one.path} ({one.type})"
+    yield f"{' ' * 18}{one.what}"
+    if one.why:
+        yield f"{' ' * 18}because: {one.why}"
+    if approved:
+        yield f"{' ' * 18}approved: {approved}"
+
+
+def _summary(account: str, judgement: Judgement, decision: Decision) -> str:
+    counts = Counter(one.verdict for one in judgement.findings)
+    words = ", ".join(f"{counts[verdict]} {verdict}" for verdict in reversed(_ORDER) if counts[verdict])
+    end = f"; {len(decision.stopped)} stopped" if decision.stopped else "; nothing is stopped"
+    return f"{account}: {words or 'no changes'}{end}"

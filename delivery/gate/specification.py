@@ -1,0 +1,112 @@
+"""What CloudFormation's resource specification says of a property: whether a change of it makes a new resource.
+
+The specification is the one that the pinned CDK CLI carries for its own `cdk diff`
+(https://github.com/cdklabs/awscdk-service-spec), made by AWS from CloudFormation's registry, with corrections.
+"""
+
+import functools
+import gzip
+import json
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, Self
+
+from delivery.errors import DeliveryError
+
+DATABASE = Path(__file__).parents[2] / "node_modules" / "aws-cdk" / "db.json.gz"
+
+ALSO_STATEFUL = frozenset(
+    {
+        "AWS::CloudTrail::Trail",  # the record ends, and begins anew
+        "AWS::CodeArtifact::Domain",  # its packages
+        "AWS::CodeArtifact::Repository",  # its packages
+        "AWS::DirectoryService::MicrosoftAD",  # people and groups
+        "AWS::DirectoryService::SimpleAD",  # people and groups
+        "AWS::ECR::Repository",  # images
+        "AWS::EKS::Cluster",  # every object in its API
+        "AWS::Glue::Database",  # its tables, those that jobs made included
+        "AWS::Glue::Table",  # partitions that jobs registered
+        "AWS::Kinesis::Stream",  # records that nobody has read yet
+        "AWS::Route53::HostedZone",  # name servers that the parent domain delegates to, records of others
+        "AWS::SecretsManager::Secret",  # a password that others use
+    }
+)
+"""Types that hold what a new resource would not have, beside those that the specification calls stateful."""
+
+
+class Replacement(IntEnum):
+    """Whether a change of a property makes CloudFormation replace the resource."""
+
+    NO = 0
+    MAYBE = 1
+    YES = 2
+
+
+class Specification:
+    """Resource types of CloudFormation by name."""
+
+    def __init__(self, types: dict[str, Any], definitions: dict[str, Any]) -> None:
+        self._types = types
+        self._definitions = definitions
+
+    @classmethod
+    @functools.cache
+    def load(cls, path: Path = DATABASE) -> Self:
+        """:raises DeliveryError: where ``path`` is not there."""
+        try:
+            schema = json.loads(gzip.decompress(path.read_bytes()))["schema"]
+        except FileNotFoundError:
+            raise DeliveryError(f"{path}: not there; make install brings it with the CDK CLI") from None
+        return cls(
+            {one["cloudFormationType"]: one for one in schema["resource"]["entities"]},
+            {one["$id"]: one for one in schema["typeDefinition"]["entities"]},
+        )
+
+    def is_stateful(self, type: str) -> bool:
+        """Whether a resource holds what a new one in its place would not have."""
+        return type in ALSO_STATEFUL or bool(self._types.get(type, {}).get("isStateful"))
+
+    def replacement(self, type: str, place: tuple[str, ...]) -> Replacement:
+        """Whether a change at ``place``, a path of property names and list indices, replaces the resource.
+
+        A custom resource decides for itself, so no change of its properties is said to, but for its ``ServiceToken``,
+        which CloudFormation cannot change. Any change of a type or property that the specification does not know may.
+        """
+        if type.startswith("Custom::") or type == "AWS::CloudFormation::CustomResource":
+            return Replacement.YES if place[:1] == ("ServiceToken",) else Replacement.NO
+        if type not in self._types:
+            return Replacement.MAYBE
+        properties = self._types[type]["properties"]
+        if place[:1] and place[0] not in properties:
+            return Replacement.MAYBE
+        for name in place:
+            if name.isdigit():
+                continue
+            found = properties.get(name)
+            if found is None:
+                return Replacement.NO
+            if cause := found.get("causesReplacement"):
+                return Replacement[cause.upper()]
+            properties = self._properties(found["type"])
+        return Replacement.NO
+
+    def name_properties(self, type: str) -> tuple[str, ...]:
+        """Properties that name the resource, so that no second one can be beside it."""
+        known = self._types.get(type)
+        if not known:
+            return ()
+        named = {*known.get("primaryIdentifier", ()), f"{known['name']}Name", "Name"}
+        return tuple(name for name in known["properties"] if name in named and self._is_text(known, name))
+
+    @staticmethod
+    def _is_text(known: dict[str, Any], name: str) -> bool:
+        property = known["properties"][name]
+        return bool(property["type"].get("type") == "string" and property.get("causesReplacement") == "yes")
+
+    def _properties(self, type: dict[str, Any]) -> dict[str, Any]:
+        """Properties of a nested type, through lists and maps; nothing for plain values."""
+        while "element" in type:
+            type = type["element"]
+        reference = type.get("reference", {}).get("$ref")
+        found: dict[str, Any] = self._definitions[reference]["properties"] if reference else {}
+        return found
