@@ -2,13 +2,16 @@
 
 import json
 import os
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from benchmarks.timing import Case, side_by_side
 
 RUNS = int(os.environ.get("RUNS", "5"))
 QUICK = {"CDK_VALIDATION": "false"}
+SPINE = [sys.executable, "-m", "benchmarks.spine_app"]
 
 
 def synthesis(name: str, accounts: str, environment: dict[str, str]) -> Case:
@@ -16,23 +19,43 @@ def synthesis(name: str, accounts: str, environment: dict[str, str]) -> Case:
     return Case(name, [sys.executable, "app.py"], environment | {"CDK_CONTEXT_JSON": context})
 
 
-def main() -> None:
+def synthesis_costs(assembly: Path) -> float:
+    """Print what synthesis costs and return the CPU seconds of the whole platform of one account.
+
+    :param assembly: empty folder, for the templates of keys, network and storage.
+    """
     floor = Case("floor: an app with one bucket", [sys.executable, "benchmarks/floor_app.py"], QUICK)
-    one = synthesis("one account", "staging", QUICK)
-    two = synthesis("two accounts", "staging,dev", QUICK)
+    spine = Case("keys, network and storage of one account", [*SPINE, "staging"], QUICK)
+    spines = Case("the same of two accounts", [*SPINE, "staging", "dev"], QUICK)
+    bare = Case("their resources, untyped", [sys.executable, "-m", "benchmarks.bare_app", str(assembly)], QUICK)
+    one = synthesis("whole platform of one account", "staging", QUICK)
+    two = synthesis("the same of two accounts", "staging,dev", QUICK)
     validated = synthesis("one account, library's validation on", "staging", {"CDK_VALIDATION": "true"})
-    side_by_side([floor, one, two, validated], RUNS)
+    subprocess.run([*SPINE, "staging"], env={**os.environ, **QUICK, "CDK_OUTDIR": str(assembly)}, check=True)
+    side_by_side([floor, bare, spine, spines, one, two, validated], RUNS)
 
     print(f"Medians of {RUNS} runs, CPU seconds of Python and Node; the ratio is to the floor of this run.\n")
     print("| what | CPU s | ratio | target |\n|---|---|---|---|")
-    for case, target in ((floor, ""), (one, "2.0"), (validated, "")):
-        print(f"| {case.name} | {case.seconds:.2f} | {case.seconds / floor.seconds:.2f} | {target} |")
-    further = two.seconds - one.seconds
-    print(f"| each further account | {further:.2f} | {further / floor.seconds:.2f} | 0.5 |")
+    for name, seconds, target in (
+        (floor.name, floor.seconds, ""),
+        (bare.name, bare.seconds, ""),
+        (spine.name, spine.seconds, "2.0"),
+        ("each further account of these", spines.seconds - spine.seconds, "0.5"),
+        (one.name, one.seconds, ""),
+        ("each further account of these", two.seconds - one.seconds, ""),
+        (validated.name, validated.seconds, ""),
+    ):
+        print(f"| {name} | {seconds:.2f} | {seconds / floor.seconds:.2f} | {target} |")
+    return one.seconds
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as assembly:
+        one = synthesis_costs(Path(assembly))
 
     suite = Case("test suite", [sys.executable, "-m", "pytest", "-q", "-n", "auto"], QUICK)
     suite.run()
-    share = suite.cpu[0] / one.seconds
+    share = suite.cpu[0] / one
     print(f"\nTest suite: {suite.wall[0]:.0f} s, {share:.1f} times the CPU of one account's synthesis.")
     steps = Path(".cache/rehearsal/last.json")
     if steps.exists():
