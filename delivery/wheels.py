@@ -15,19 +15,20 @@ DISTRIBUTIONS = ("constructs", "model_repository")
 """Folders with a project file of their own."""
 
 
-def build(folder: Path, *, root: Path = ROOT) -> list[Path]:
+def build(folder: Path, *, root: Path = ROOT, distributions: Sequence[str] = DISTRIBUTIONS) -> list[Path]:
     """Build every distribution into ``folder``, which holds nothing else afterwards.
 
     The build tools are those of this environment, and every file has the one date that the build backend gives it: the
     same sources make the same bytes, in whatever commit.
 
     :param root: where the folders of the distributions are.
+    :param distributions: which of them. Default: all.
     :raises DeliveryError: when a build fails; what it said is in the error.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     environment = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
-    for distribution in DISTRIBUTIONS:
+    for distribution in distributions:
         command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(root / distribution)]
         built = subprocess.run(command, env=environment, capture_output=True, text=True)
         if built.returncode:
