@@ -1,4 +1,4 @@
-"""Entry point of the CDK CLI: one platform for each account file."""
+"""Entry point of the CDK CLI: one platform for each account file, and the pipeline that delivers them."""
 
 import sys
 
@@ -9,8 +9,12 @@ from stacks.stage import PlatformStage
 app = new_app()
 only = app.node.try_get_context("accounts")
 try:
-    for name, settings in load_accounts(only.split(",") if only else None).items():
-        PlatformStage(app, name, settings=settings)
-except ValueError as refusal:  # of an account file or of a construct: place, value and fix, not a traceback
+    accounts = load_accounts(only.split(",") if only else None)
+    stages = {name: PlatformStage(app, name, settings=settings) for name, settings in accounts.items()}
+    if not only:  # imported here, because one account alone should not wait for what delivers all
+        from stacks.delivery import add_delivery
+
+        add_delivery(app, accounts=accounts, stages=stages)
+except ValueError as refusal:  # of a settings file or of a construct: place, value and fix, not a traceback
     sys.exit(str(refusal))
 app.synth()

@@ -13,8 +13,10 @@ from config.section import AccountId, Region, Section, key
 DELIVERY = Path(__file__).parent / "delivery.toml"
 REHEARSAL = "local"
 
-PIPELINE_STAGES = ("Source", "Build", "UpdatePipeline", "Assets", "Tools")
-"""Stages that come before the first wave."""
+TOOLS = "tools"
+"""Name of the stage that holds what accounts take from: registries and packages."""
+PIPELINE_STAGES = ("Source", "Build", "UpdatePipeline", "Assets", TOOLS)
+"""Stages of the pipeline that come before the first wave."""
 
 MOST_WAVES = 40
 """CodePipeline takes 50 stages: 5 of them come before the first wave, and CDK Pipelines splits a
@@ -88,11 +90,6 @@ class Delivery(Section):
     log_days: Literal[30, 60, 90, 180, 365] = key(
         "Days that the pipeline's artifacts and the logs of its builds are kept.", default=90
     )
-    mirror: bool = key(
-        "Whether every image and Helm chart is copied into registries of the tools account before the first wave. "
-        "Needed where an account's image_registry names them.",
-        default=False,
-    )
     packages: Packages | None = key(
         "Where the construct library is published once all tests have passed. Default: it is not published.",
         default=None,
@@ -140,8 +137,8 @@ def _problems_of(waves: tuple[Wave, ...]) -> Iterator[str]:
     for name, count in Counter(wave.name for wave in waves).items():
         if count > 1:
             yield f"{count} waves are called {name!r}; choose another name"
-        if name in PIPELINE_STAGES:
-            yield f"wave {name!r}: the pipeline has a stage of this name already; choose another name"
     for name, count in Counter(name for wave in waves for name in wave.accounts).items():
         if count > 1:
             yield f"account {name!r} is named {count} times; an account is in one wave only"
+    for name in (name for wave in waves for name in (wave.name, *wave.accounts) if name in PIPELINE_STAGES):
+        yield f"{name!r} is a stage of the pipeline itself; choose another name"

@@ -1,0 +1,336 @@
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from aws_cdk import (
+    Acknowledgment,
+    CfnOutput,
+    CfnResource,
+    DefaultStackSynthesizer,
+    Duration,
+    Environment,
+    RemovalPolicy,
+    Stack,
+    Stage,
+    Validations,
+    pipelines,
+)
+from aws_cdk import aws_codebuild as codebuild
+from aws_cdk import aws_codepipeline as codepipeline
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from constructs import Construct, IConstruct
+
+from config.delivery import TOOLS, Delivery, Wave
+from config.schema import Logs
+from mlplatform_constructs import AccessLogBucket
+from stacks.log_retention import log_retention
+from stacks.mirror import push_statements
+from stacks.pipeline_limits import check_limits
+from stacks.tools import ToolsStage
+
+CDK_ASSETS = "4.7.3"
+_PACKAGE_JSON = Path(__file__).parents[1] / "package.json"
+_RUNTIMES = {"python": "3.11", "nodejs": "22"}
+
+
+class PipelineStack(Stack):
+    """Carries each commit of a branch through the accounts, and changes itself first where the commit asks for it.
+
+    Source, one build that runs `make check`, self-update, assets, then for each account of each wave: the gate on its
+    differences, an approval where wanted, the deployment, a smoke test, and a bake that watches its alarms. What is
+    deployed are the very stages that ``app.py`` makes, hence the templates that `cdk deploy` would deploy.
+
+    :param settings: source, waves and whom to tell.
+    :param stages: the stage of each account, by the name of its file; all that a wave names.
+    :param tools: what the tools account holds besides, deployed before the first wave. Default: nothing.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        settings: Delivery,
+        stages: Mapping[str, Stage],
+        tools: ToolsStage | None = None,
+    ) -> None:
+        super().__init__(scope, id, env=Environment(account=settings.account, region=settings.region))
+        self._settings = settings
+        self._key = self._make_key()
+        self._builds = self._log_group()
+        self._source = pipelines.CodePipelineSource.connection(
+            settings.source.repository, settings.source.branch, connection_arn=settings.source.connection_arn
+        )
+        self._artifacts = self._bucket()
+        self._synth = pipelines.CodeBuildStep(
+            "Synth",
+            input=self._source,
+            commands=["make check"],
+            primary_output_directory="cdk.out",
+            build_environment=codebuild.BuildEnvironment(compute_type=codebuild.ComputeType.LARGE),
+            timeout=Duration.hours(2),
+        )
+        self._steps = [self._synth]
+        self.pipeline = self._pipeline()
+
+        if tools:
+            self._add_tools(tools)
+        for wave in settings.waves:
+            self._add_wave(wave, stages)
+        self.pipeline.build_pipeline()
+
+        built = self.pipeline.pipeline
+        check_limits(self.node.path, {stage.stage_name: len(stage.actions) for stage in built.stages})
+        self._notify(built)
+        self._tidy_replicas(built)
+        self._acknowledge_grants()
+        self._quiet_lint(built)
+        CfnOutput(self, "Name", value=built.pipeline_name, description="aws codepipeline start-pipeline-execution")
+
+    def _pipeline(self) -> pipelines.CodePipeline:
+        return pipelines.CodePipeline(
+            self,
+            "Pipeline",
+            synth=self._synth,
+            pipeline_type=codepipeline.PipelineType.V2,
+            cross_account_keys=True,
+            enable_key_rotation=True,
+            artifact_bucket=self._artifacts,
+            publish_assets_in_parallel=False,  # one action for all files: hundreds of functions stay one action
+            use_change_sets=False,  # the gate has judged the templates; one action a stack instead of two
+            cli_version=_pinned_cli(),
+            cdk_assets_cli_version=CDK_ASSETS,
+            code_build_defaults=pipelines.CodeBuildOptions(
+                partial_build_spec=codebuild.BuildSpec.from_object(
+                    {"phases": {"install": {"runtime-versions": _RUNTIMES}}}
+                ),
+                logging=codebuild.LoggingOptions(
+                    cloud_watch=codebuild.CloudWatchLoggingOptions(log_group=self._builds)
+                ),
+            ),
+        )
+
+    def _add_tools(self, tools: ToolsStage) -> None:
+        """Registries and packages, then what fills them."""
+        gate = self._step("Gate", f"gate ACCOUNT={TOOLS}", role=self._reader(TOOLS, tools))
+        after = []
+        if tools.registries:
+            after.append(self._step("Mirror", "mirror", role=self._mirror_role(tools), minutes=180))
+        if tools.packages:
+            repository = tools.packages.repository
+            role = self._role("Publisher")
+            repository.grant_publish(role)
+            target = f"publish DOMAIN={repository.domain_name} REPOSITORY={repository.repository_name}"
+            after.append(self._step("Publish", target, role=role))
+        self.pipeline.add_stage(tools, pre=[gate], post=after)
+
+    def _add_wave(self, wave: Wave, stages: Mapping[str, Stage]) -> None:
+        added = self.pipeline.add_wave(wave.name)
+        for name in wave.accounts:
+            role = self._reader(name, stages[name])
+            before: list[pipelines.Step] = [self._step("Gate", f"gate ACCOUNT={name}", role=role)]
+            if wave.approval:
+                approval = pipelines.ManualApprovalStep(
+                    "Approve", comment=f"The differences of {name} passed the gate; its log lists them."
+                )
+                approval.add_step_dependency(before[0])
+                before.append(approval)
+            after = [self._step("Smoke", f"smoke ACCOUNT={name}", role=role)]
+            if wave.bake_minutes:
+                bake = self._step(
+                    "Bake",
+                    f"bake ACCOUNT={name} MINUTES={wave.bake_minutes}",
+                    role=role,
+                    minutes=wave.bake_minutes + 30,
+                )
+                bake.add_step_dependency(after[0])
+                after.append(bake)
+            added.add_stage(stages[name], pre=before, post=after)
+
+    def _step(
+        self,
+        id: str,
+        target: str,
+        *,
+        role: iam.IRole | None = None,
+        minutes: int = 30,
+    ) -> pipelines.CodeBuildStep:
+        """A build that calls one target of the Makefile on the sources, with the templates in ``cdk.out``."""
+        step = pipelines.CodeBuildStep(
+            id,
+            input=self._source,
+            additional_inputs={"cdk.out": self._synth},
+            commands=[f"make {target}"],
+            role=role,
+            timeout=Duration.minutes(minutes),
+        )
+        self._steps.append(step)
+        return step
+
+    def _reader(self, name: str, stage: Stage) -> iam.Role:
+        """The role of a stage's steps: takes the read-only roles that ``cdk bootstrap`` made for it, and no other."""
+        stacks = [stack for stack in stage.node.children if isinstance(stack, Stack)]
+        role = self._role(f"{name}Reader")
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["sts:AssumeRole"],
+                resources=[
+                    f"arn:{self.partition}:iam::{account}:role/cdk-{DefaultStackSynthesizer.DEFAULT_QUALIFIER}"
+                    f"-lookup-role-{account}-{region}"
+                    for account, region in sorted({(stack.account, stack.region) for stack in stacks})
+                ],
+            )
+        )
+        return role
+
+    def _mirror_role(self, tools: ToolsStage) -> iam.Role:
+        role = self._role("Mirror")
+        for statement in push_statements(tools.registries):
+            role.add_to_policy(iam.PolicyStatement.from_json(statement))
+        self._acknowledge(role, "logging in is to all registries of an account at once", "Resource::*")
+        return role
+
+    def _role(self, id: str) -> iam.Role:
+        return iam.Role(self, id, assumed_by=iam.ServicePrincipal("codebuild.amazonaws.com"))
+
+    def _make_key(self) -> kms.Key:
+        """Encrypts artifacts, logs and notifications. The roles that deploy in other accounts are let in by grants."""
+        key = kms.Key(
+            self, "Key", description=f"{self.node.path}: artifacts, logs and notifications", enable_key_rotation=True
+        )
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="LogGroupsOfThisAccount",
+                principals=[iam.ServicePrincipal(f"logs.{self.region}.amazonaws.com")],
+                actions=["kms:Encrypt*", "kms:Decrypt*", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
+                resources=["*"],
+                conditions={
+                    "ArnLike": {
+                        "kms:EncryptionContext:aws:logs:arn": (
+                            f"arn:{self.partition}:logs:{self.region}:{self.account}:log-group:*"
+                        )
+                    }
+                },
+            )
+        )
+        return key
+
+    def _bucket(self) -> s3.Bucket:
+        bucket = s3.Bucket(
+            self,
+            "Artifacts",
+            encryption_key=self._key,
+            bucket_key_enabled=True,
+            enforce_ssl=True,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    abort_incomplete_multipart_upload_after=Duration.days(7),
+                    expiration=Duration.days(self._settings.log_days),
+                )
+            ],
+        )
+        AccessLogBucket(self, "AccessLogs").record(bucket)
+        return bucket
+
+    def _log_group(self) -> logs.LogGroup:
+        return logs.LogGroup(
+            self,
+            "Builds",
+            encryption_key=self._key,
+            retention=log_retention(Logs(retention_days=self._settings.log_days)),
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+
+    def _notify(self, built: codepipeline.Pipeline) -> None:
+        """Tell of failures, and of approvals that are waited for."""
+        topic = sns.Topic(self, "Notifications", master_key=self._key, enforce_ssl=True)
+        built.notify_on(
+            "Notify",
+            topic,
+            events=[
+                codepipeline.PipelineNotificationEvents.PIPELINE_EXECUTION_FAILED,
+                codepipeline.PipelineNotificationEvents.MANUAL_APPROVAL_NEEDED,
+            ],
+        )
+        if self._settings.notification_email:
+            topic.add_subscription(subscriptions.EmailSubscription(self._settings.notification_email))
+        CfnOutput(self, "Topic", value=topic.topic_arn, description="Subscribe to be told of failures and approvals")
+
+    def _tidy_replicas(self, built: codepipeline.Pipeline) -> None:
+        """The buckets that the CDK makes for artifacts in every other region that a stack is deployed to."""
+        for region, support in built.cross_region_support.items():
+            if region == self.region:
+                continue
+            bucket = support.replication_bucket
+            assert isinstance(bucket, s3.Bucket)
+            bucket.add_lifecycle_rule(
+                abort_incomplete_multipart_upload_after=Duration.days(7),
+                expiration=Duration.days(self._settings.log_days),
+            )
+            Validations.of(bucket).acknowledge(
+                Acknowledgment(id="AwsSolutions-S1", reason="copies of artifacts; access to these is logged")
+            )
+            name = self.resolve(bucket.bucket_name)  # a generated literal, because the region is another
+            self._acknowledge(self.pipeline, "artifacts in another region", f"Resource::arn:aws:s3:::{name}/*")
+
+    def _quiet_lint(self, built: codepipeline.Pipeline) -> None:
+        """cfn-lint reports how the CDK writes the roles of deployments, which is a matter of taste, as an error."""
+        resource = built.node.default_child
+        assert isinstance(resource, codepipeline.CfnPipeline)
+        resource.add_metadata("cfn-lint", {"config": {"ignore_checks": ["E3703"]}})
+
+    def _acknowledge_grants(self) -> None:
+        """What the CDK's own grants leave open at the end, each with its reason."""
+        self._acknowledge(
+            self,
+            "the CDK's grants on the artifacts' bucket and key, and on nothing else",
+            *("Action::s3:Abort*", "Action::s3:DeleteObject*", "Action::s3:GetBucket*", "Action::s3:GetObject*"),
+            *("Action::s3:List*", "Action::kms:GenerateDataKey*", "Action::kms:ReEncrypt*"),
+            f"Resource::<{self._id(self._artifacts)}.Arn>/*",
+        )
+        logs_of = f"arn:{self.partition}:logs:{self.region}:{self.account}:log-group:/aws/codebuild"
+        reports_of = f"arn:{self.partition}:codebuild:{self.region}:{self.account}:report-group"
+        projects = [self._id(project) for project in self._projects()]
+        self._acknowledge(
+            self,
+            "streams of the build's own log group and its own reports, which CodeBuild names",
+            *(f"Resource::{logs_of}/<{project}>:*" for project in projects),
+            *(f"Resource::{reports_of}/<{project}>-*" for project in projects),
+        )
+        self._acknowledge(
+            self.pipeline,
+            "made by CDK Pipelines: roles of `cdk bootstrap` are told by their tags, keys of other regions have no ARN "
+            "here, and one role publishes the files of all accounts",
+            f"Resource::{logs_of}/*",
+            f"Resource::{reports_of}/*",
+            f"Resource::arn:*:iam::{self.account}:role/*",
+            "Resource::*",
+        )
+
+    def _projects(self) -> Iterator[codebuild.IProject]:
+        yield from (step.project for step in self._steps)
+        yield self.pipeline.self_mutation_project
+
+    def _id(self, construct: IConstruct) -> str:
+        resource = construct.node.default_child
+        assert isinstance(resource, CfnResource)
+        return self.get_logical_id(resource)
+
+    @staticmethod
+    def _acknowledge(place: IConstruct, reason: str, *findings: str) -> None:
+        Validations.of(place).acknowledge(
+            *(Acknowledgment(id=f"AwsSolutions-IAM5[{finding}]", reason=reason) for finding in findings)
+        )
+
+
+def _pinned_cli() -> str:
+    """The version of the CDK CLI that people use in this folder."""
+    version: str = json.loads(_PACKAGE_JSON.read_text(encoding="utf-8"))["devDependencies"]["aws-cdk"]
+    return version

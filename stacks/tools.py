@@ -1,0 +1,33 @@
+from collections.abc import Sequence
+
+from aws_cdk import Environment, Stage
+from constructs import Construct
+
+from config.delivery import TOOLS, Delivery
+from stacks.mirror import MirrorRegistry, MirrorStack
+from stacks.packages import PackagesStack
+
+
+class ToolsStage(Stage):
+    """What accounts take from: registries of mirrored images, and the repository of Python packages.
+
+    :param registries: the mirrors that account files name; each is made in the account of its address.
+    """
+
+    def __init__(self, scope: Construct, *, settings: Delivery, registries: Sequence[MirrorRegistry] = ()) -> None:
+        env = Environment(account=settings.account, region=settings.region)
+        super().__init__(scope, TOOLS, env=env)
+        self.registries = registries
+        for registry in registries:
+            MirrorStack(self, registry.stack_id, registry=registry, writer_account=settings.account)
+        self.packages = (
+            PackagesStack(
+                self,
+                "Packages",
+                env=env,
+                domain_name=settings.packages.domain,
+                reader_accounts=settings.packages.reader_accounts,
+            )
+            if settings.packages
+            else None
+        )
