@@ -104,56 +104,20 @@ class MetadataDatabase(Construct):
         self.connections = ec2.Connections(security_groups=[group], default_port=ec2.Port.tcp(PORT))
 
         identifier = Names.unique_resource_name(self, max_length=50, separator="-").lower()
-        log_groups = [
-            logs.LogGroup(
-                self,
-                f"{name.capitalize()}Log",
-                log_group_name=f"/aws/rds/instance/{identifier}/{name}",  # where RDS writes, made before it does
-                encryption_key=log_encryption_key,
-                retention=log_retention,
-                removal_policy=removal_policy,
-            )
-            for name in _LOGS
-        ]
-        self.instance = rds.CfnDBInstance(
-            self,
-            "Instance",
-            db_instance_identifier=identifier,
-            engine="mysql",
-            engine_version="8.4",
-            auto_minor_version_upgrade=True,
-            db_instance_class=f"db.{instance_type}",
-            multi_az=highly_available,
-            storage_type="gp3",
-            allocated_storage=str(storage_gib),
-            max_allocated_storage=max_storage_gib,
-            storage_encrypted=True,
-            kms_key_id=self._key.key_arn,
-            master_username="master",
-            manage_master_user_password=True,
-            master_user_secret=rds.CfnDBInstance.MasterUserSecretProperty(kms_key_id=self._key.key_arn),
-            enable_iam_database_authentication=True,
-            ca_certificate_identifier=_CA,
-            db_parameter_group_name=self._parameters(max_connections),
-            db_subnet_group_name=self._subnet_group(),
-            vpc_security_groups=[group.security_group_id],
-            port=str(PORT),
-            publicly_accessible=False,
-            backup_retention_period=backup_days,
-            copy_tags_to_snapshot=True,
-            delete_automated_backups=removal_policy == RemovalPolicy.DESTROY,
-            deletion_protection=removal_policy != RemovalPolicy.DESTROY,
-            enable_cloudwatch_logs_exports=list(_LOGS),
-            enable_performance_insights=True,
-            performance_insights_kms_key_id=self._key.key_arn,
-            performance_insights_retention_period=7,
+        log_groups = self._log_groups(identifier, log_encryption_key, log_retention)
+        self.instance = self._instance(
+            identifier,
+            group,
+            instance_type=instance_type,
+            storage_gib=storage_gib,
+            max_storage_gib=max_storage_gib,
+            max_connections=max_connections,
+            backup_days=backup_days,
+            highly_available=highly_available,
         )
-        self.instance.apply_removal_policy(removal_policy)
         self.instance.node.add_dependency(*log_groups)
         group.apply_removal_policy(removal_policy)
         self._acknowledge(highly_available)
-        # A major version alone leaves the minor to RDS, which upgrades it; cfn-lint knows exact versions only.
-        self.instance.add_metadata("cfn-lint", {"config": {"ignore_checks": ["E3691"]}})
 
         self.credentials = {name: self._secret(name, consumer) for name, consumer in self.CONSUMERS.items()}
         """Secrets by consumer: ``host``, ``port``, ``dbname``, ``username``, ``password``, ``engine`` and
@@ -228,6 +192,73 @@ class MetadataDatabase(Construct):
             raise ValueError(
                 f"{self.node.path}: {_ROOTS.name} has no authority of region {region}; add {_CA} of AWS's bundle to it"
             )
+
+    def _log_groups(
+        self, identifier: str, encryption_key: kms.IKey | None, retention: logs.RetentionDays
+    ) -> list[logs.LogGroup]:
+        """Where RDS writes, made before it would make them itself, without a key or an end."""
+        return [
+            logs.LogGroup(
+                self,
+                f"{name.capitalize()}Log",
+                log_group_name=f"/aws/rds/instance/{identifier}/{name}",
+                encryption_key=encryption_key,
+                retention=retention,
+                removal_policy=self._removal_policy,
+            )
+            for name in _LOGS
+        ]
+
+    def _instance(
+        self,
+        identifier: str,
+        security_group: ec2.SecurityGroup,
+        *,
+        instance_type: str,
+        storage_gib: int,
+        max_storage_gib: int,
+        max_connections: int,
+        backup_days: int,
+        highly_available: bool,
+    ) -> rds.CfnDBInstance:
+        keeps = self._removal_policy != RemovalPolicy.DESTROY
+        instance = rds.CfnDBInstance(
+            self,
+            "Instance",
+            db_instance_identifier=identifier,
+            engine="mysql",
+            engine_version="8.4",
+            auto_minor_version_upgrade=True,
+            db_instance_class=f"db.{instance_type}",
+            multi_az=highly_available,
+            storage_type="gp3",
+            allocated_storage=str(storage_gib),
+            max_allocated_storage=max_storage_gib,
+            storage_encrypted=True,
+            kms_key_id=self._key.key_arn,
+            master_username="master",
+            manage_master_user_password=True,
+            master_user_secret=rds.CfnDBInstance.MasterUserSecretProperty(kms_key_id=self._key.key_arn),
+            enable_iam_database_authentication=True,
+            ca_certificate_identifier=_CA,
+            db_parameter_group_name=self._parameters(max_connections),
+            db_subnet_group_name=self._subnet_group(),
+            vpc_security_groups=[security_group.security_group_id],
+            port=str(PORT),
+            publicly_accessible=False,
+            backup_retention_period=backup_days,
+            copy_tags_to_snapshot=True,
+            delete_automated_backups=not keeps,
+            deletion_protection=keeps,
+            enable_cloudwatch_logs_exports=list(_LOGS),
+            enable_performance_insights=True,
+            performance_insights_kms_key_id=self._key.key_arn,
+            performance_insights_retention_period=7,
+        )
+        instance.apply_removal_policy(self._removal_policy)
+        # A major version alone leaves the minor to RDS, which upgrades it; cfn-lint knows exact versions only.
+        instance.add_metadata("cfn-lint", {"config": {"ignore_checks": ["E3691"]}})
+        return instance
 
     def _parameters(self, max_connections: int) -> str:
         group = rds.CfnDBParameterGroup(
