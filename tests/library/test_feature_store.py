@@ -1,13 +1,7 @@
-"""The feature store's template, and the whole of it deployed to an embedded AWS."""
-
-import io
 import json
 import re
-import time
-import zipfile
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +15,6 @@ from syrupy.assertion import SnapshotAssertion
 from syrupy.matchers import path_type
 
 from mlplatform_constructs import DataBucket, Feature, FeatureGroup, FeatureStore
-from mlplatform_constructs.handlers.feature_processor.online import OnlineFeatures
 from tests.policies import flat, identity_statements, many
 
 WEEKLY = Feature(
@@ -427,131 +420,3 @@ def test_the_functions_code_is_its_own_folder_and_nothing_else(app: cdk.App, sta
         f"feature_processor/{name}.py" for name in ("__init__", "events", "index", "online")
     }
     assert not {file for file in files if file.startswith("model_check/")}
-
-
-@pytest.fixture
-def deployed(app: cdk.App, stack: cdk.Stack, aws: Callable[[str], Any]) -> dict[str, str]:
-    """The store in an embedded AWS: the physical id of each resource, by logical id."""
-    make(stack)
-    assembly = Path(app.synth().directory)
-    assets = "cdk-hnb659fds-assets-111111111111-eu-west-1"
-    aws("s3").create_bucket(Bucket=assets, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-    aws("ssm").put_parameter(Name="/cdk-bootstrap/hnb659fds/version", Value="30", Type="String")
-    for folder in assembly.glob("asset.*"):
-        archive = io.BytesIO()
-        with zipfile.ZipFile(archive, "w") as file:
-            for path in folder.rglob("*"):
-                file.write(path, path.relative_to(folder))
-        aws("s3").put_object(Bucket=assets, Key=f"{folder.name.removeprefix('asset.')}.zip", Body=archive.getvalue())
-    aws("s3").upload_file(str(assembly / "Test.template.json"), assets, "template.json")
-    cloudformation = aws("cloudformation")
-    cloudformation.create_stack(
-        StackName="Test",
-        TemplateURL=f"https://s3.amazonaws.com/{assets}/template.json",
-        Capabilities=["CAPABILITY_IAM"],
-    )
-    eventually(lambda: stack_status(cloudformation) == "CREATE_COMPLETE")
-    resources = cloudformation.describe_stack_resources(StackName="Test")["StackResources"]
-    return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
-
-
-def stack_status(cloudformation: Any) -> str:
-    status = str(cloudformation.describe_stacks(StackName="Test")["Stacks"][0]["StackStatus"])
-    assert not status.endswith(("FAILED", "ROLLBACK_COMPLETE")), status
-    return status
-
-
-def eventually(holds: Callable[[], Any]) -> Any:
-    """Wait until ``holds`` does, for a minute at most."""
-    deadline = time.monotonic() + 60
-    while not (answer := holds()):
-        assert time.monotonic() < deadline, "it did not come in a minute"
-        time.sleep(0.2)
-    return answer
-
-
-def test_events_become_online_and_offline_features_in_an_embedded_aws(
-    deployed: dict[str, str], aws: Callable[[str], Any]
-) -> None:
-    """Rows 107 to 110: stream, function, table, archive, catalog, job and query, each by the service's own API.
-
-    The emulator's Step Functions cannot wait for Athena and its Athena cannot UNLOAD: the job starts its three
-    statements without waiting, and of the first one the SELECT is then run.
-    """
-    ids = {name: next(id for key, id in deployed.items() if name in key) for name in PARTS}
-    now = datetime.now(UTC)
-    seconds = {"1": 600.0, "2": 900.0, "3": 1500.0}
-    orders = [order(id, now - timedelta(minutes=int(id)), value) for id, value in seconds.items()]
-    old = order("4", now - timedelta(hours=5), 2000.0)  # too late for an hour, in time for a week
-    sent = [*orders, orders[0], old, b"nonsense"]
-    aws("kinesis").put_records(
-        StreamName=ids["EventsStream"],
-        Records=[{"Data": data, "PartitionKey": "trattoria"} for data in sent],
-    )
-    online = OnlineFeatures(aws("dynamodb"), ids["EventsTable"], PREPARATION.to_spec())
-    eventually(lambda: online.read("trattoria", now.timestamp())["preparation_seconds_mean_1h"] == 1000.0)
-    [letter] = eventually(lambda: aws("sqs").receive_message(QueueUrl=ids["DeadLetters"]).get("Messages"))
-    assert json.loads(letter["Body"])["reason"].startswith("not JSON")
-    bucket = deployed["BucketD7FEB781"]
-    events = "events/restaurant_preparation/dt="
-    eventually(lambda: aws("s3").list_objects_v2(Bucket=bucket, Prefix=events)["KeyCount"] == 5)
-
-    statements = run_job(aws, ids["StateMachine"], ids["WorkGroup"], as_of=now + timedelta(hours=1))
-    partition = f"{now + timedelta(hours=1):%Y-%m-%d-%H}"
-    [place] = {match for text in statements for match in re.findall(r"'(s3://[^']*)'", text)}
-    assert re.fullmatch(rf"s3://{bucket}/offline/restaurant_preparation/as_of={partition}/run=[-0-9a-f]{{36}}/", place)
-    assert [text.split()[0] for text in statements] == ["UNLOAD", "ALTER", "ALTER"]
-    assert not any("<" in text.replace("< date_diff", "") for text in statements)
-
-    select = statements[0].removeprefix("UNLOAD (").partition(") TO 's3://")[0]
-    assert ask(aws, select, ids) == [["restaurant_id", WEEKLY.name], ["trattoria", "1250.0"]]
-
-
-PARTS = ("EventsStream", "EventsTable", "DeadLetters", "StateMachine", "WorkGroup", "CatalogDatabase")
-
-
-def order(id: str, ready_at: datetime, seconds: float) -> bytes:
-    body = {
-        "restaurant_id": "trattoria",
-        "order_id": id,
-        "ready_at": int(ready_at.timestamp() * 1000),
-        "preparation_seconds": seconds,
-    }
-    return json.dumps(body).encode()
-
-
-def run_job(aws: Callable[[str], Any], machine: str, work_group: str, as_of: datetime) -> list[str]:
-    """Start the job for a time; returns the statements that it gave to Athena, in their order."""
-    states, athena = aws("stepfunctions"), aws("athena")
-    definition = states.describe_state_machine(stateMachineArn=machine)["definition"]
-    waiting, not_waiting = "states:::athena:startQueryExecution.sync", "states:::aws-sdk:athena:startQueryExecution"
-    assert definition.count(waiting) == 3
-    states.update_state_machine(stateMachineArn=machine, definition=definition.replace(waiting, not_waiting))
-    started = states.start_execution(
-        stateMachineArn=machine, input=json.dumps({"as_of": as_of.strftime("%Y-%m-%dT%H:%M:%SZ")})
-    )["executionArn"]
-    eventually(lambda: states.describe_execution(executionArn=started)["status"] == "SUCCEEDED")
-    queries = [
-        athena.get_query_execution(QueryExecutionId=query)["QueryExecution"]["Query"]
-        for query in athena.list_query_executions(WorkGroup=work_group)["QueryExecutionIds"]
-    ]
-    return sorted(queries, key=lambda text: ("UNLOAD" not in text, "SET LOCATION" in text))
-
-
-def ask(aws: Callable[[str], Any], query: str, ids: dict[str, str]) -> list[list[str]]:
-    """What Athena answers, the names of the columns first."""
-    athena = aws("athena")
-    asked = athena.start_query_execution(
-        QueryString=query,
-        QueryExecutionContext={"Database": ids["CatalogDatabase"]},
-        WorkGroup=ids["WorkGroup"],
-    )["QueryExecutionId"]
-
-    def done() -> bool:
-        status = athena.get_query_execution(QueryExecutionId=asked)["QueryExecution"]["Status"]
-        assert status["State"] not in ("FAILED", "CANCELLED"), status
-        return bool(status["State"] == "SUCCEEDED")
-
-    eventually(done)
-    rows = athena.get_query_results(QueryExecutionId=asked)["ResultSet"]["Rows"]
-    return [[value["VarCharValue"] for value in row["Data"]] for row in rows]
