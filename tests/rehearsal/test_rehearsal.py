@@ -97,6 +97,9 @@ def test_everything_is_deployed_deployed_again_compared_and_destroyed(start: Sta
     assert steps[:8] == ["synth", "bootstrap", "deploy", "again", "update", "diff", "destroy", "leftovers"]
     assert re.search(r"^Tiny +3 +1 +\d", said, re.MULTILINE)
     assert "AWS::DAX::SubnetGroup" in said
+    assert list(json.loads((cache / "last.json").read_text())["steps"]) == [
+        *("bootstrap", "deploy", "again", "diff", "destroy")
+    ]
     assert re.search(r"Kept on purpose by the templates:\n  AWS::SQS::Queue \S+Kept\S+ in us-east-1", said)
     assert is_gone(emulator)
 
