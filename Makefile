@@ -6,7 +6,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install lock test check format lint synth rehearse kube-apiserver bench snapshots docs wheel clean
+.PHONY: help install lock test check format lint synth rehearse bootstrap gate smoke bake kube-apiserver bench snapshots docs wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 16
@@ -44,6 +44,18 @@ synth: install ## all accounts' templates into cdk.out, with the library's own v
 
 rehearse: install ## deploy, redeploy and destroy one account's stacks in an embedded AWS: ACCOUNT=local KEEP=1 PORT=4566
 	python -m rehearsal $(ACCOUNT) $(if $(KEEP),--keep) $(if $(PORT),--port $(PORT))
+
+bootstrap: install ## the commands that prepare every account for deployments, ready to paste
+	@python -m delivery.bootstrap
+
+gate: install ## stop where the templates in cdk.out replace, lose or widen what is deployed: ACCOUNT=dev
+	python -m delivery.gate $(ACCOUNT)
+
+smoke: install ## whether all that was deployed to an account is there and healthy: ACCOUNT=dev
+	python -m delivery.smoke $(ACCOUNT)
+
+bake: install ## whether an account's alarms stay quiet: ACCOUNT=dev MINUTES=30
+	python -m delivery.bake $(ACCOUNT) --minutes $(or $(MINUTES),30)
 
 kube-apiserver: install ## build a real Kubernetes API for the rehearsal, once, where Go is: KUBERNETES=1.35
 	python -m rehearsal.kubernetes.build $(KUBERNETES)

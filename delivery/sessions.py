@@ -4,10 +4,13 @@ import functools
 from typing import Any
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from delivery.assembly import Stack
 from delivery.errors import DeliveryError
+
+_PATIENT = Config(retries={"mode": "standard", "total_max_attempts": 8})
 
 
 class Reader:
@@ -33,7 +36,7 @@ class Reader:
         return self._client(service, stack.account, stack.region, stack.lookup_role)
 
     def _make(self, service: str, account: str, region: str, role: str | None) -> Any:
-        return self._session(account, region, role).client(service, region_name=region)
+        return self._session(account, region, role).client(service, region_name=region, config=_PATIENT)
 
     def _take_role(self, account: str, region: str, role: str | None) -> boto3.Session:
         sts = self._own.client("sts", region_name=region)

@@ -1,0 +1,118 @@
+"""``python -m delivery.smoke ACCOUNT``: whether everything of an account's platform is there and healthy.
+
+Looks at every stack of the account and at the resources that tell how they are, with read-only access. Something that
+is still starting is given time; what is wrong after that is told, one line each, and the exit status is 1.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from delivery.assembly import ASSEMBLY, Stack, stacks_of
+from delivery.errors import DeliveryError
+from delivery.health import CHECKS
+from delivery.sessions import Reader
+
+GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
+_PAUSE_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A resource that a stack deployed."""
+
+    stack: Stack
+    logical_id: str
+    type: str
+    physical_id: str
+
+    @property
+    def path(self) -> str:
+        """For people: the stack and the place in it that the code names."""
+        return f"{self.stack.id}/{self.stack.paths.get(self.logical_id, self.logical_id)}"
+
+
+def problems_of(stacks: Sequence[Stack], reader: Reader) -> list[str]:
+    """Everything that is not as it should be, one line each."""
+    return [problem for stack in stacks for problem in _problems(stack, reader)]
+
+
+def deployed(stack: Stack, reader: Reader, *types: str) -> Iterator[Deployed]:
+    """The resources of these types that CloudFormation deployed with a stack."""
+    pages = reader.client("cloudformation", stack).get_paginator("list_stack_resources").paginate(StackName=stack.name)
+    for page in pages:
+        for each in page["StackResourceSummaries"]:
+            if each["ResourceType"] in types and "PhysicalResourceId" in each:
+                yield Deployed(stack, each["LogicalResourceId"], each["ResourceType"], each["PhysicalResourceId"])
+
+
+def look_until_well(
+    stacks: Sequence[Stack],
+    *,
+    wait_minutes: float,
+    reader: Callable[[], Reader] = Reader,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[str]:
+    """Look until all is well, or the time is over.
+
+    :param wait_minutes: for how long something may still be starting.
+    :return: what is wrong at the last look, one line each.
+    """
+    looks = max(1, round(wait_minutes * 60 / _PAUSE_SECONDS) + 1)
+    for look in range(looks):
+        if look:
+            sleep(_PAUSE_SECONDS)
+        problems = problems_of(stacks, reader())
+        if not problems:
+            break
+    return problems
+
+
+def _problems(stack: Stack, reader: Reader) -> Iterator[str]:
+    status = _status(stack, reader.client("cloudformation", stack))
+    if status not in GOOD:
+        yield f"{stack.id}: stack {stack.name} is {status or 'not there'}, should be {' or '.join(GOOD[:2])}"
+    if status:
+        for resource in deployed(stack, reader, *CHECKS):
+            check = CHECKS[resource.type]
+            for problem in check.problems(reader.client(check.service, stack), resource.physical_id):
+                yield f"{resource.path}: {resource.physical_id}: {problem}"
+
+
+def _status(stack: Stack, client: Any) -> str | None:
+    try:
+        status: str = client.describe_stacks(StackName=stack.name)["Stacks"][0]["StackStatus"]
+    except ClientError as error:
+        if "does not exist" in error.response["Error"]["Message"]:
+            return None
+        raise
+    return status
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m delivery.smoke", description=__doc__)
+    parser.add_argument("account", help="name of an account file, or of another stage")
+    parser.add_argument("--assembly", type=Path, default=ASSEMBLY, help="folder of the templates; default: cdk.out")
+    parser.add_argument("--wait", type=float, default=10, metavar="MINUTES", help="for what is starting; default: 10")
+    options = parser.parse_args(arguments)
+    try:
+        stacks = stacks_of(options.account, options.assembly)
+        problems = look_until_well(stacks, wait_minutes=options.wait)
+    except (DeliveryError, BotoCoreError, ClientError) as error:
+        print(f"smoke: {error}", file=sys.stderr)
+        return 1
+    for problem in problems:
+        print(problem)
+    if not problems:
+        print(f"{options.account}: {len(stacks)} stacks are deployed and healthy")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
