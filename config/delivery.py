@@ -94,6 +94,18 @@ class Delivery(Section):
         "Where the construct library is published once all tests have passed. Default: it is not published.",
         default=None,
     )
+    execution_policies: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::(aws|\d{12}):policy/[\w+=,.@/-]+$")], ...],
+        Field(min_length=1),
+    ] = key(
+        "ARNs of the policies of the role with which CloudFormation deploys in every account; `make bootstrap` prints "
+        "them. A narrower policy must allow whatever the stacks make, roles and keys among it.",
+        default=("arn:aws:iam::aws:policy/AdministratorAccess",),
+    )
+    permissions_boundary: Annotated[str, Field(pattern=r"^[\w+=,.@-]{1,128}$")] | None = key(
+        "Name of a policy in every account that bounds that role, whatever its own policies allow. Default: none.",
+        default=None,
+    )
     waves: Annotated[tuple[Wave, ...], Field(min_length=1, max_length=MOST_WAVES)] = key(
         "Waves in their order. The first should be an account that may break."
     )
