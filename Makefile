@@ -6,7 +6,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install lock test check format lint synth rehearse bootstrap gate smoke bake kube-apiserver bench snapshots docs wheel clean
+.PHONY: help install lock test check format lint synth rehearse bootstrap gate smoke bake mirror publish kube-apiserver bench snapshots docs api wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 16
@@ -57,6 +57,12 @@ smoke: install ## whether all that was deployed to an account is there and healt
 bake: install ## whether an account's alarms stay quiet: ACCOUNT=dev MINUTES=30
 	python -m delivery.bake $(ACCOUNT) --minutes $(or $(MINUTES),30)
 
+mirror: install ## copy every image and Helm chart into the registries that account files name
+	python -m delivery.mirror
+
+publish: wheel ## wheels to a package repository: DOMAIN=mlplatform REPOSITORY=python
+	python -m delivery.publish dist --domain $(DOMAIN) --repository $(REPOSITORY)
+
 kube-apiserver: install ## build a real Kubernetes API for the rehearsal, once, where Go is: KUBERNETES=1.35
 	python -m rehearsal.kubernetes.build $(KUBERNETES)
 
@@ -69,7 +75,11 @@ snapshots: install ## accept the templates and manifests of now as the expected 
 docs: install ## rewrite the pages that are made from the code
 	python -m config.reference > docs/configuration.md
 
+api: install ## rewrite the report of what the library offers, for a release
+	python -m delivery.api --write
+
 wheel: install ## what others install, into dist/: built, then tested beside nothing else of ours
+	python -m delivery.api --released
 	python -m delivery.wheels dist
 	WHEELS=dist CDK_VALIDATION=false pytest -q tests/delivery/test_wheels.py
 
