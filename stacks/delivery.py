@@ -3,7 +3,7 @@ from pathlib import Path
 
 from aws_cdk import App, Stage
 
-from config.delivery import DELIVERY, load_delivery
+from config.delivery import DELIVERY, REHEARSAL, load_delivery
 from config.schema import Account
 from stacks.mirror import registries_of
 from stacks.pipeline import PipelineStack
@@ -22,6 +22,6 @@ def add_delivery(
     if not file.exists():
         return None
     settings = load_delivery(file)
-    registries = registries_of({name: accounts[name] for name in settings.accounts})
+    registries = registries_of({name: account for name, account in accounts.items() if name != REHEARSAL})
     tools = ToolsStage(app, settings=settings, registries=registries) if registries or settings.packages else None
     return PipelineStack(app, "Pipeline", settings=settings, stages=stages, tools=tools)

@@ -35,7 +35,6 @@ from stacks.tools import ToolsStage
 
 CDK_ASSETS = "4.7.3"
 _PACKAGE_JSON = Path(__file__).parents[1] / "package.json"
-_RUNTIMES = {"python": "3.11", "nodejs": "22"}
 
 
 class PipelineStack(Stack):
@@ -106,9 +105,7 @@ class PipelineStack(Stack):
             cli_version=_pinned_cli(),
             cdk_assets_cli_version=CDK_ASSETS,
             code_build_defaults=pipelines.CodeBuildOptions(
-                partial_build_spec=codebuild.BuildSpec.from_object(
-                    {"phases": {"install": {"runtime-versions": _RUNTIMES}}}
-                ),
+                partial_build_spec=_runtimes(python="3.11", nodejs="22"),
                 logging=codebuild.LoggingOptions(
                     cloud_watch=codebuild.CloudWatchLoggingOptions(log_group=self._builds)
                 ),
@@ -120,7 +117,7 @@ class PipelineStack(Stack):
         gate = self._step("Gate", f"gate ACCOUNT={TOOLS}", role=self._reader(TOOLS, tools))
         after = []
         if tools.registries:
-            after.append(self._step("Mirror", "mirror", role=self._mirror_role(tools), minutes=180))
+            after.append(self._step("Mirror", "mirror", role=self._mirror_role(tools), minutes=180, golang="latest"))
         if tools.packages:
             repository = tools.packages.repository
             role = self._role("Publisher")
@@ -157,8 +154,9 @@ class PipelineStack(Stack):
         id: str,
         target: str,
         *,
-        role: iam.IRole | None = None,
+        role: iam.IRole,
         minutes: int = 30,
+        **runtimes: str,
     ) -> pipelines.CodeBuildStep:
         """A build that calls one target of the Makefile on the sources, with the templates in ``cdk.out``."""
         step = pipelines.CodeBuildStep(
@@ -168,6 +166,7 @@ class PipelineStack(Stack):
             commands=[f"make {target}"],
             role=role,
             timeout=Duration.minutes(minutes),
+            partial_build_spec=_runtimes(**runtimes) if runtimes else None,
         )
         self._steps.append(step)
         return step
@@ -328,6 +327,11 @@ class PipelineStack(Stack):
         Validations.of(place).acknowledge(
             *(Acknowledgment(id=f"AwsSolutions-IAM5[{finding}]", reason=reason) for finding in findings)
         )
+
+
+def _runtimes(**versions: str) -> codebuild.BuildSpec:
+    """Versions among those that CodeBuild's image brings."""
+    return codebuild.BuildSpec.from_object({"phases": {"install": {"runtime-versions": versions}}})
 
 
 def _pinned_cli() -> str:
