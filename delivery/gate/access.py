@@ -168,7 +168,7 @@ def _cluster_access(side: Side, entry: Resource, found: Subjects) -> None:
         scope = policy.get("AccessScope", {})
         where = scope.get("Namespaces", ["*"]) if scope.get("Type") == "namespace" else ["*"]
         subject.statements += [
-            Statement(True, Names((text_of(policy.get("PolicyArn", "")).lower(),)), Names((text_of(one),)), None, ())
+            Statement(True, Names((f"use {text_of(policy.get('PolicyArn', ''))}",)), Names((text_of(one),)), None, ())
             for one in where
         ]
 

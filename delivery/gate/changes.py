@@ -31,11 +31,16 @@ class Change:
 
 @dataclass(frozen=True)
 class Replaced:
-    """A resource in whose place a new one is made, and why."""
+    """A resource in whose place a new one is made, and why.
+
+    :param place: the property that cannot change in place; empty where the type itself changes.
+    :param follows: the replaced resource that the property refers to, where that is why.
+    """
 
     resource: Resource
     certainty: Replacement
-    cause: str
+    place: str
+    follows: Resource | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ def _replacements(
     for change in changed:
         resource = change.after
         if change.before.type != resource.type:
-            found[resource.key] = Replaced(resource, Replacement.YES, f"type was {change.before.type}")
+            found[resource.key] = Replaced(resource, Replacement.YES, "")
         for difference in change.differences:
             certainty = specification.replacement(resource.type, difference.place)
             if certainty > _certainty(found, resource.key):
@@ -122,8 +127,7 @@ def _replacements(
         for resource, place in dependents.get(cause.resource.key, ()):
             certainty = min(cause.certainty, specification.replacement(resource.type, place))
             if certainty > _certainty(found, resource.key):
-                where = f"{'.'.join(place)} refers to {cause.resource.path}, which is replaced"
-                found[resource.key] = Replaced(resource, certainty, where)
+                found[resource.key] = Replaced(resource, certainty, ".".join(place), cause.resource)
                 waiting.append(resource.key)
     return found
 

@@ -1,12 +1,13 @@
 """The gate's findings for people."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from delivery.gate.approved import Decision, snippet
 from delivery.gate.findings import Finding, Verdict
 from delivery.gate.judgement import Judgement
+from delivery.gate.resources import FOLLOWS
 
 _ORDER = list(Verdict)
 
@@ -17,8 +18,12 @@ def report(account: str, judgement: Judgement, decision: Decision) -> str:
     stopped = set(decision.stopped)
     reasons = dict(decision.approved)
     for stack, findings in groupby(judgement.findings, lambda one: one.stack):
-        lines = [line for one in _by_weight(findings) for line in _lines(one, one in stopped, reasons.get(one))]
-        parts.append("\n".join([f"{stack}:", *(f"  {line}" for line in lines)]))
+        found = _by_weight(findings)
+        following = [one for one in found if one.what == FOLLOWS and not one.stops]
+        lines = [
+            line for one in found if one not in following for line in _lines(one, one in stopped, reasons.get(one))
+        ]
+        parts.append("\n".join([f"{stack}:", *(f"  {line}" for line in (*lines, *_followers(following)))]))
     if judgement.new:
         names = ", ".join(f"{name} ({number} resources)" for name, number in judgement.new.items())
         parts.append(f"not deployed yet, everything in them is new: {names}")
@@ -36,9 +41,21 @@ def _by_weight(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda one: (-_ORDER.index(one.verdict), one))
 
 
+def _followers(findings: Sequence[Finding]) -> Iterator[str]:
+    """One line for resources that are replaced only because others are, and hold nothing."""
+    if findings:
+        types = Counter(one.type.removeprefix("AWS::") for one in findings)
+        words = ", ".join(f"{number} {type}" for type, number in types.items())
+        yield f"     {Verdict.REPLACING:<12} {len(findings)} that follow: {words}"
+
+
 def _lines(one: Finding, is_stopped: bool, approved: str | None) -> Iterator[str]:
     mark = "STOP" if is_stopped else "    "
-    yield f"{mark} {one.verdict:<12} {one.path} ({one.type})"
+    head = f"{mark} {one.verdict:<12} {one.path} ({one.type})"
+    if one.verdict == Verdict.SAFE:
+        yield f"{head}: {one.what}"
+        return
+    yield head
     yield f"{' ' * 18}{one.what}"
     if one.why:
         yield f"{' ' * 18}because: {one.why}"

@@ -19,6 +19,8 @@ _BECOMES = {
     "Retain": "it stays in the account, no longer managed, and the platform goes on without its data",
     "RetainExceptOnCreate": "it stays in the account, no longer managed, and the platform goes on without its data",
 }
+_FOUNDATIONS = frozenset({"AWS::EC2::Subnet", "AWS::EC2::VPC"})
+FOLLOWS = "follows another resource"
 _MOST_SHOWN = 3
 _JUDGED_BY_OBJECT = frozenset({MANIFEST, "Custom::KubernetesInventory", "Custom::KubernetesReadiness"})
 """What brings Kubernetes objects and waits for them: each of the objects is judged instead."""
@@ -77,7 +79,8 @@ def _changed(change: Change, replaced: Replaced | None, after: Side, specificati
     found = [*_by_rules(change), *_policies(change, specification), *shortened(change)]
     yield from found
     if not found and not replaced:
-        yield finding(change.after, Verdict.SAFE, _words(change.differences) or "what becomes of it on removal")
+        kept = f"DeletionPolicy: {change.before.deletion} -> {change.after.deletion}"
+        yield finding(change.after, Verdict.SAFE, _words(change.differences) or kept)
 
 
 def _by_rules(change: Change) -> Iterator[Finding]:
@@ -112,19 +115,27 @@ def _replaced(
 ) -> Finding:
     resource = replaced.resource
     certain = replaced.certainty == Replacement.YES
-    reasons = [f"{replaced.cause} {'replaces it' if certain else 'may replace it, which only CloudFormation knows'}"]
+    if replaced.follows:
+        reasons = [f"{replaced.place} is of {replaced.follows.path}, which {'is' if certain else 'may be'} replaced"]
+    elif certain:
+        reasons = [f"{replaced.place or 'the type'} cannot change in place"]
+    else:
+        reasons = [f"only CloudFormation knows whether {replaced.place} changes in place"]
     stops = False
     if specification.is_stateful(resource.type):
         reasons.append(f"a new one begins empty; {_BECOMES[resource.on_replacement].replace('it ', 'the old one ', 1)}")
         stops = True
+    if resource.type in _FOUNDATIONS:
+        reasons.append("what stands in it cannot move to a new one, so the deployment would fail on its way")
+        stops = True
     if names := _fixed_names(before.by_key[resource.key], resource, changes, specification):
         reasons.append(f"no second one of the name {names} can be made beside it, so the deployment would fail")
         stops = True
-    if replaced.cause == "ServiceToken":
+    if replaced.place == "ServiceToken":
         reasons.append("CloudFormation refuses it; give the custom resource another id")
         stops = True
     verdict = Verdict.REPLACING if certain else Verdict.CONDITIONAL
-    what = _words(differences) or "follows another resource"
+    what = _words(differences) or FOLLOWS
     return finding(resource, verdict, what, "; ".join(reasons), stops=stops)
 
 

@@ -7,12 +7,14 @@ The specification is the one that the pinned CDK CLI carries for its own `cdk di
 import functools
 import gzip
 import json
+import tomllib
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Self
 
 from delivery.errors import DeliveryError
 
+_CORRECTIONS = Path(__file__).with_name("corrections.toml")
 DATABASE = Path(__file__).parents[2] / "node_modules" / "aws-cdk" / "db.json.gz"
 
 ALSO_STATEFUL = frozenset(
@@ -48,6 +50,8 @@ class Specification:
     def __init__(self, types: dict[str, Any], definitions: dict[str, Any]) -> None:
         self._types = types
         self._definitions = definitions
+        corrections = tomllib.loads(_CORRECTIONS.read_text(encoding="utf-8"))
+        self._in_place = {(one["type"], name) for one in corrections["in-place"] for name in one["properties"]}
 
     @classmethod
     @functools.cache
@@ -76,19 +80,21 @@ class Specification:
             return Replacement.YES if place[:1] == ("ServiceToken",) else Replacement.NO
         if type not in self._types:
             return Replacement.MAYBE
+        names = tuple(name for name in place if not name.isdigit())
         properties = self._types[type]["properties"]
-        if place[:1] and place[0] not in properties:
+        if names[:1] and names[0] not in properties:
             return Replacement.MAYBE
-        for name in place:
-            if name.isdigit():
-                continue
-            found = properties.get(name)
-            if found is None:
+        verdict = Replacement.NO
+        for depth, name in enumerate(names, start=1):
+            if (type, ".".join(names[:depth])) in self._in_place:
                 return Replacement.NO
-            if cause := found.get("causesReplacement"):
-                return Replacement[cause.upper()]
-            properties = self._properties(found["type"])
-        return Replacement.NO
+            if name not in properties:
+                break
+            verdict = Replacement[properties[name].get("causesReplacement", "no").upper()]
+            properties = self._properties(properties[name]["type"])
+            if not any("causesReplacement" in one for one in properties.values()):
+                break  # the type of its value is the same wherever it is used, and says nothing
+        return verdict
 
     def name_properties(self, type: str) -> tuple[str, ...]:
         """Properties that name the resource, so that no second one can be beside it."""
