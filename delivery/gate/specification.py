@@ -45,13 +45,16 @@ class Replacement(IntEnum):
 
 
 class Specification:
-    """Resource types of CloudFormation by name."""
+    """Resource types of CloudFormation by name.
+
+    - ``in_place``: types and properties that AWS changes in place, whatever the specification says.
+    """
 
     def __init__(self, types: dict[str, Any], definitions: dict[str, Any]) -> None:
         self._types = types
         self._definitions = definitions
         corrections = tomllib.loads(_CORRECTIONS.read_text(encoding="utf-8"))
-        self._in_place = {(one["type"], name) for one in corrections["in-place"] for name in one["properties"]}
+        self.in_place = frozenset((one["type"], name) for one in corrections["in-place"] for name in one["properties"])
 
     @classmethod
     @functools.cache
@@ -86,7 +89,7 @@ class Specification:
             return Replacement.MAYBE
         verdict = Replacement.NO
         for depth, name in enumerate(names, start=1):
-            if (type, ".".join(names[:depth])) in self._in_place:
+            if (type, ".".join(names[:depth])) in self.in_place:
                 return Replacement.NO
             if name not in properties:
                 break
@@ -95,6 +98,15 @@ class Specification:
             if not any("causesReplacement" in one for one in properties.values()):
                 break  # the type of its value is the same wherever it is used, and says nothing
         return verdict
+
+    def knows(self, type: str, place: tuple[str, ...]) -> bool:
+        """Whether the type has a property at ``place``."""
+        properties = self._types.get(type, {}).get("properties", {})
+        for name in place:
+            if name not in properties:
+                return False
+            properties = self._properties(properties[name]["type"])
+        return True
 
     def name_properties(self, type: str) -> tuple[str, ...]:
         """Properties that name the resource, so that no second one can be beside it."""

@@ -1,0 +1,231 @@
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.approvals import Approval, load_approvals
+from config.loader import ConfigError
+from delivery.gate.__main__ import main
+from delivery.gate.approved import decide, snippet
+from delivery.gate.judgement import Judgement, judge
+from delivery.gate.report import report
+from delivery.gate.rules import rules
+from delivery.gate.specification import Replacement, Specification
+
+TODAY = datetime.date(2026, 11, 23)
+FILES = {"Files": {"Type": "AWS::EFS::FileSystem", "Properties": {"Encrypted": True}}}
+OTHER_FILES = {"Files": {"Type": "AWS::EFS::FileSystem", "Properties": {"Encrypted": False}}}
+
+
+@pytest.fixture
+def replaced(make_stack: Any) -> Judgement:
+    """A file system that would be replaced."""
+    return judge([make_stack({"Resources": OTHER_FILES})], {"prod-Test": {"Resources": FILES}})
+
+
+def approval(**values: Any) -> Approval:
+    known = {
+        "account": "prod",
+        "stack": "Test",
+        "resource": "Files",
+        "change": "replacing",
+        "reason": "moved by the platform team",
+        "expires": TODAY,
+    }
+    return Approval.model_validate(known | values)
+
+
+def test_what_nobody_has_approved_is_stopped(replaced: Judgement) -> None:
+    decision = decide("prod", replaced.findings, [], TODAY)
+    assert [one.resource for one in decision.stopped] == ["Files"]
+
+
+@pytest.mark.parametrize("values", [{}, {"account": "*"}])
+def test_an_approval_by_name_lets_a_change_pass_until_its_last_day(replaced: Judgement, values: dict[str, str]) -> None:
+    decision = decide("prod", replaced.findings, [approval(**values)], TODAY)
+    assert decision.stopped == ()
+    assert [reason for _, reason in decision.approved] == ["moved by the platform team"]
+    assert decision.remarks == ()
+
+
+@pytest.mark.parametrize(
+    "values", [{"stack": "Other"}, {"resource": "Others"}, {"change": "widening"}, {"account": "dev"}]
+)
+def test_an_approval_of_something_else_lets_nothing_pass(replaced: Judgement, values: dict[str, str]) -> None:
+    assert decide("prod", replaced.findings, [approval(**values)], TODAY).stopped
+
+
+def test_an_expired_approval_lets_nothing_pass_and_should_go(replaced: Judgement) -> None:
+    decision = decide("prod", replaced.findings, [approval(expires=datetime.date(2026, 11, 22))], TODAY)
+    assert decision.stopped
+    assert decision.remarks == ("config/approvals.toml: prod Test Files replacing: expired on 2026-11-22; remove it",)
+
+
+def test_an_approval_that_nothing_needs_any_more_should_go_and_stops_nothing() -> None:
+    """R-18: the run after an approved one must not stop because of the approval."""
+    decision = decide("prod", (), [approval()], TODAY)
+    assert decision.stopped == ()
+    assert decision.remarks == (
+        "config/approvals.toml: prod Test Files replacing: approves nothing that would happen now; remove it",
+    )
+
+
+def test_an_approval_for_every_account_may_wait_for_another_one() -> None:
+    assert decide("prod", (), [approval(account="*")], TODAY).remarks == ()
+
+
+def test_the_printed_lines_approve_what_was_stopped(replaced: Judgement, tmp_path: Path) -> None:
+    (stopped,) = decide("prod", replaced.findings, [], TODAY).stopped
+    path = tmp_path / "approvals.toml"
+    text = snippet("prod", stopped).replace('"..."', '"checked by two people"').replace("= ...", "= 2026-11-23")
+    path.write_text(text, encoding="utf-8")
+    assert decide("prod", replaced.findings, load_approvals(path), TODAY).stopped == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ('[[approval]]\nacount = "prod"', "approval.0.acount: unknown key; did you mean 'account'?"),
+        ('[[approval]]\nchange = "all"', "approval.0.change: "),
+        ('[[approval]]\nreason = "because"', "approval.0.reason: "),
+        ("[[approvals]]", "approvals: unknown key; did you mean 'approval'?"),
+        ("[[approval]]\n", "approval.0.expires: required; add it"),
+    ],
+)
+def test_a_mistake_in_the_file_is_refused(text: str, mistake: str, tmp_path: Path) -> None:
+    path = tmp_path / "approvals.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as refusal:
+        load_approvals(path)
+    assert mistake in str(refusal.value)
+
+
+def test_the_file_of_this_project_can_be_read() -> None:
+    assert all(one.reason for one in load_approvals())
+
+
+def test_the_report_names_what_is_stopped_and_how_to_approve_it(replaced: Judgement) -> None:
+    text = report("prod", replaced, decide("prod", replaced.findings, [], TODAY))
+    assert "STOP replacing    Files (AWS::EFS::FileSystem)" in text
+    assert "Encrypted: true -> false" in text
+    assert "Encrypted cannot change in place; a new one begins empty; the old one is deleted" in text
+    assert 'resource = "Files"\nchange = "replacing"' in text
+    assert text.endswith("prod: 1 replacing; 1 stopped")
+
+
+def test_the_report_gives_the_reason_of_an_approval(replaced: Judgement) -> None:
+    text = report("prod", replaced, decide("prod", replaced.findings, [approval()], TODAY))
+    assert "STOP" not in text
+    assert "approved: moved by the platform team" in text
+
+
+def test_a_stack_that_is_not_deployed_is_new_and_safe(make_stack: Any) -> None:
+    judgement = judge([make_stack({"Resources": FILES})], {})
+    assert judgement == Judgement((), {"prod-Test": 1})
+    text = report("prod", judgement, decide("prod", (), [], TODAY))
+    assert text.startswith("not deployed yet, everything in them is new: prod-Test (1 resources)")
+
+
+def test_replacement_crosses_stacks_through_exports(make_stack: Any) -> None:
+    """Row R-16: a replaced subnet replaces the file system of another stack."""
+
+    def network(cidr: str) -> dict[str, Any]:
+        subnet = {"Type": "AWS::EC2::Subnet", "Properties": {"VpcId": "vpc-1", "CidrBlock": cidr}}
+        output = {"Value": {"Ref": "Subnet"}, "Export": {"Name": "prod-Network:Subnet"}}
+        return {"Resources": {"Subnet": subnet}, "Outputs": {"Export": output}}
+
+    subnets = {"SubnetIds": [{"Fn::ImportValue": "prod-Network:Subnet"}]}
+    storage = {"Resources": {"Files": {"Type": "AWS::FSx::FileSystem", "Properties": subnets}}}
+    after = [make_stack(network("10.0.1.0/24"), "prod-Network"), make_stack(storage, "prod-Storage")]
+    found = judge(after, {"prod-Network": network("10.0.0.0/24"), "prod-Storage": storage}).findings
+    assert [(one.stack, one.verdict, one.stops) for one in found] == [
+        ("prod-Network", "replacing", True),
+        ("prod-Storage", "replacing", True),
+    ]
+    assert "SubnetIds.0 is of Subnet, which is replaced" in found[1].why
+
+
+def test_a_reference_that_becomes_weak_is_still_the_same_thing(make_stack: Any) -> None:
+    """An import and a stack output of one role name one principal."""
+    security = {
+        "Resources": {"Role": {"Type": "AWS::IAM::Role"}},
+        "Outputs": {"Arn": {"Value": {"Fn::GetAtt": ["Role", "Arn"]}, "Export": {"Name": "RoleArn"}}},
+    }
+
+    def data(arn: dict[str, Any]) -> dict[str, Any]:
+        statement = {"Effect": "Allow", "Principal": {"AWS": arn}, "Action": "kms:Decrypt", "Resource": "*"}
+        key = {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": {"Statement": [statement]}}}
+        return {"Resources": {"Key": key}}
+
+    strong = data({"Fn::ImportValue": "RoleArn"})
+    weak = data({"Fn::GetStackOutput": {"StackName": "prod-Security", "OutputName": "Arn"}})
+    after = [make_stack(security, "prod-Security"), make_stack(weak, "prod-Data")]
+    found = judge(after, {"prod-Security": security, "prod-Data": strong}).findings
+    assert [str(one.verdict) for one in found] == ["safe"]
+
+
+def test_every_rule_is_about_a_property_that_there_is_and_says_where_it_is_from() -> None:
+    specification = Specification.load()
+    for rule in rules():
+        assert rule.source.startswith(("https://", "docs/")), rule
+        for type in rule.types:
+            for name in rule.properties:
+                if type.startswith("AWS::"):
+                    assert specification.knows(type, tuple(name.split("."))), f"{type} has no {name}"
+
+
+def test_every_correction_still_corrects_something() -> None:
+    corrected = Specification.load()
+    plain = Specification.load.__wrapped__(Specification)  # type: ignore[attr-defined]
+    corrections = set(corrected.in_place)
+    plain.in_place = frozenset()
+    for type, name in corrections:
+        place = tuple(name.split("."))
+        assert corrected.replacement(type, place) == Replacement.NO
+        assert plain.replacement(type, place) != Replacement.NO, f"{type} {name}: the specification knows by now"
+
+
+def assembly(folder: Path, resources: dict[str, Any]) -> Path:
+    """A cloud assembly with one stack in one stage."""
+    folder.mkdir()
+    stack = {
+        "type": "aws:cloudformation:stack",
+        "environment": "aws://111111111111/eu-west-1",
+        "properties": {"templateFile": "t.json", "stackName": "prod-Test"},
+        "displayName": "prod/Test",
+    }
+    (folder / "manifest.json").write_text(json.dumps({"artifacts": {"prodTest": stack}}), encoding="utf-8")
+    (folder / "t.json").write_text(json.dumps({"Resources": resources}), encoding="utf-8")
+    return folder
+
+
+def test_two_assemblies_are_compared_without_an_account(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Row R-5."""
+    before, after = assembly(tmp_path / "before", FILES), assembly(tmp_path / "after", OTHER_FILES)
+    both = ["--before", str(before), "--after", str(after)]
+    assert main(["prod", *both]) == 1
+    assert "STOP replacing" in capsys.readouterr().out
+    assert main(["prod", *both, "--report"]) == 0
+    assert main(["prod", "--before", str(after), "--after", str(after)]) == 0
+
+
+def test_without_credentials_one_line_says_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    assert main(["prod", "--assembly", str(assembly(tmp_path / "after", FILES))]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert len(output.err.splitlines()) == 1
+    assert "credentials" in output.err
+
+
+def test_an_account_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["other", "--assembly", str(assembly(tmp_path / "after", FILES))]) == 1
+    assert "no account 'other'; there are: prod" in capsys.readouterr().err
