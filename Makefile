@@ -6,7 +6,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install lock test check format lint synth rehearse bootstrap gate smoke bake mirror publish kube-apiserver bench snapshots docs api wheel clean
+.PHONY: help install lock test check format lint synth rehearse bootstrap preflight gate smoke bake mirror publish kube-apiserver bench snapshots docs api wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 16
@@ -47,6 +47,9 @@ rehearse: install ## deploy, redeploy and destroy one account's stacks in an emb
 
 bootstrap: install ## the commands that prepare every account for deployments, ready to paste
 	@python -m delivery.bootstrap
+
+preflight: install ## whether an account's quotas leave room for its templates in cdk.out: ACCOUNT=dev
+	python -m delivery.preflight $(ACCOUNT)
 
 gate: install ## stop where the templates in cdk.out replace, lose or widen what is deployed: ACCOUNT=dev
 	python -m delivery.gate $(ACCOUNT)
