@@ -1,0 +1,125 @@
+"""`app.py` with its pipeline, in copies of the project that have one account to deliver."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import aws_cdk as cdk
+import pytest
+
+from config.loader import ConfigError
+from stacks.delivery import add_delivery
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ("charts", "config", "constructs", "stacks")
+LARGEST_ARTIFACT_BYTES = 256 * 1024**2
+"""What CloudFormation takes from CodePipeline. https://docs.aws.amazon.com/codepipeline/latest/userguide/limits.html"""
+
+WAVES = """
+[[waves]]
+name = "Development"
+accounts = ["dev"]
+bake_minutes = 15
+"""
+
+
+def copy_of_the_project(folder: Path) -> Path:
+    """The sources in another place, with a pipeline that delivers ``dev``."""
+    for name in SOURCES:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in ("app.py", "cdk.json", "package.json"):
+        shutil.copy(ROOT / name, folder / name)
+    for path in (folder / "config" / "accounts").glob("*.toml"):
+        if path.stem != "dev":
+            path.unlink()
+    delivery = folder / "config" / "delivery.toml"
+    head = delivery.read_text(encoding="utf-8").partition("[[waves]]")[0]
+    delivery.write_text(head + WAVES, encoding="utf-8")
+    return folder
+
+
+def synthesize(project: Path, *, context: str = "{}", **environment: str) -> subprocess.CompletedProcess[str]:
+    """`python app.py` in a copy, with nothing of this checkout and without anybody's AWS account."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    own = {
+        "CDK_CONTEXT_JSON": context,
+        "CDK_OUTDIR": str(project / "cdk.out"),
+        "PYTHONPATH": str(project / "constructs" / "src"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    return subprocess.run(
+        [sys.executable, "app.py"], cwd=project, env=clean | own | environment, capture_output=True, text=True
+    )
+
+
+def written(project: Path) -> dict[str, bytes]:
+    """What is deployed or run: templates, lists of assets, build specifications. By path in the assembly."""
+    return {str(path.relative_to(project)): path.read_bytes() for path in sorted(_deployed(project / "cdk.out"))}
+
+
+def _deployed(assembly: Path) -> Iterator[Path]:
+    for pattern in ("*.template.json", "*.assets.json", "buildspec-*"):
+        yield from assembly.rglob(pattern)
+
+
+@pytest.fixture(scope="module")
+def delivered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy, synthesized with its pipeline."""
+    project = copy_of_the_project(tmp_path_factory.mktemp("laptop") / "ml-platform")
+    result = synthesize(project)
+    assert result.returncode == 0, result.stderr
+    return project
+
+
+def test_by_hand_and_by_pipeline_the_same_templates_are_deployed(delivered: Path, tmp_path: Path) -> None:
+    by_hand = copy_of_the_project(tmp_path / "ml-platform")
+    result = synthesize(by_hand, context='{"accounts": "dev"}')
+    assert result.returncode == 0, result.stderr
+    alone = written(by_hand)
+    assert sum(name.endswith(".template.json") for name in alone) >= 10
+    assert {name: content for name, content in written(delivered).items() if "assembly-dev" in name} == alone
+
+
+def test_a_second_run_of_the_same_commit_changes_nothing(delivered: Path, tmp_path: Path) -> None:
+    """R-18, row 168: another folder, another machine's environment, the same pipeline to the byte."""
+    elsewhere = copy_of_the_project(tmp_path / "codebuild" / "output" / "src123" / "src")
+    result = synthesize(
+        elsewhere,
+        HOME=str(tmp_path),
+        CODEBUILD_BUILD_ID="build:2",
+        CODEBUILD_RESOLVED_SOURCE_VERSION="0123456789abcdef",
+        PYTHONHASHSEED="7",
+        TZ="Pacific/Auckland",
+    )
+    assert result.returncode == 0, result.stderr
+    first, second = written(delivered), written(elsewhere)
+    assert "cdk.out/Pipeline.template.json" in first
+    assert first == second
+
+
+def test_nothing_that_is_run_names_a_folder_of_the_machine_that_wrote_it(delivered: Path) -> None:
+    for name, content in written(delivered).items():
+        assert str(delivered).encode() not in content, name
+
+
+def test_the_pipeline_is_looked_up_nowhere_and_fits_into_an_artifact(delivered: Path) -> None:
+    assembly = delivered / "cdk.out"
+    assert '"missing"' not in (assembly / "manifest.json").read_text(encoding="utf-8")
+    assert sum(path.stat().st_size for path in assembly.rglob("*") if path.is_file()) < LARGEST_ARTIFACT_BYTES
+
+
+def test_mistakes_of_the_file_are_told_before_anything_of_the_pipeline_is_made(app: cdk.App, tmp_path: Path) -> None:
+    file = tmp_path / "delivery.toml"
+    shipped = (ROOT / "config" / "delivery.toml").read_text(encoding="utf-8")
+    file.write_text(shipped.replace('["dev"]', '["dve"]'), encoding="utf-8")
+    with pytest.raises(ConfigError, match="waves.0.accounts: no account file 'dve'; there are: dev, prod, staging"):
+        add_delivery(app, accounts={}, stages={}, file=file)
+    assert not app.node.children
+
+
+def test_without_the_file_there_is_no_pipeline(app: cdk.App, tmp_path: Path) -> None:
+    assert add_delivery(app, accounts={}, stages={}, file=tmp_path / "delivery.toml") is None
+    assert not app.node.children
