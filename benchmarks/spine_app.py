@@ -15,7 +15,7 @@ KEEP = RemovalPolicy.RETAIN
 app = new_app()
 for name, settings in load_accounts(sys.argv[1:]).items():
     stage = Stage(app, name, env=Environment(account=settings.account, region=settings.region))
-    security = SecurityStack(stage, "Security", removal_policy=KEEP)
+    security = SecurityStack(stage, "Security", alarms=settings.alarms, removal_policy=KEEP)
     network = NetworkStack(
         stage,
         "Network",

@@ -1,4 +1,4 @@
-"""The ``[audit]`` section: who did what, and who is told of what should never happen."""
+"""The ``[audit]`` section: who did what."""
 
 from typing import Annotated
 
@@ -12,9 +12,4 @@ class Audit(Section):
 
     file_days: Annotated[int, Field(ge=90, le=3653)] = key(
         "Days that the trail's files are kept in S3. Searchable logs are kept for logs.retention_days.", default=2557
-    )
-    alarm_email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")] | None = key(
-        "Address that is told when root is used, a key or the trail is changed, or an emergency role is taken. "
-        "AWS asks it to confirm first. Default: nobody; subscribe to the topic in the outputs of the stack.",
-        default=None,
     )

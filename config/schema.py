@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
+from config.alarms import Alarms
 from config.audit import Audit
 from config.clusters import (
     Cluster,
@@ -52,6 +53,7 @@ class Account(Section):
     storage: Storage = key("Storage of the platform.", default=Storage())
     database: Database = key("Database of Kubeflow's services.", default=Database())
     logs: Logs = key("Logs of the platform.", default=Logs())
+    alarms: Alarms = key("Who is told when something goes wrong.", default=Alarms())
     audit: Audit = key("Audit trail of the account.", default=Audit())
     offerings: dict[Zone, tuple[InstanceType, ...]] = key(
         "Instance types that each zone offers, of those in use, as AWS answers in this account: "

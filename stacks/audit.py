@@ -1,10 +1,10 @@
 from collections.abc import Mapping, Sequence
 
-from aws_cdk import CfnOutput, RemovalPolicy, Stack
+from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_sns_subscriptions as subscriptions
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from config.audit import Audit
@@ -28,6 +28,7 @@ class AuditStack(Stack):
         settings: Audit,
         logs: Logs,
         log_key: kms.IKey,
+        alarm_topic: sns.ITopic,
         recorded_buckets: Sequence[s3.IBucket],
         emergency_roles: Mapping[str, iam.IRole],
         removal_policy: RemovalPolicy,
@@ -37,6 +38,7 @@ class AuditStack(Stack):
             self,
             "Trail",
             encryption_key=log_key,
+            alarm_topic=alarm_topic,
             recorded_buckets=recorded_buckets,
             log_days=log_retention(logs),
             file_days=settings.file_days,
@@ -44,6 +46,3 @@ class AuditStack(Stack):
         )
         for name, role in emergency_roles.items():
             self.trail.alarm_on_use_of(f"{name}EmergencyRoleUsed", role)
-        if settings.alarm_email:
-            self.trail.topic.add_subscription(subscriptions.EmailSubscription(settings.alarm_email))
-        CfnOutput(self, "AlarmTopic", value=self.trail.topic.topic_arn, description="Subscribe to be told of alarms")

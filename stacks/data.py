@@ -2,6 +2,7 @@ from collections.abc import Sequence
 
 from aws_cdk import CfnOutput, RemovalPolicy, Stack
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from config.schema import Logs
@@ -17,6 +18,7 @@ class DataStack(Stack):
     :param models: bucket of the model versions.
     :param access_logs: where S3 records who touched which object.
     :param log_key: encrypts logs.
+    :param alarm_topic: is told when features are late, or a model version is not whole.
     :param groups: the feature groups. Default: those of ``stacks.feature_groups``.
     """
 
@@ -29,6 +31,7 @@ class DataStack(Stack):
         models: DataBucket,
         access_logs: AccessLogBucket,
         log_key: kms.IKey,
+        alarm_topic: sns.ITopic,
         logs: Logs,
         removal_policy: RemovalPolicy,
         groups: Sequence[FeatureGroup] = FEATURE_GROUPS,
@@ -40,6 +43,7 @@ class DataStack(Stack):
             bucket=features,
             groups=groups,
             access_logs=access_logs,
+            alarm_topic=alarm_topic,
             log_encryption_key=log_key,
             log_retention=log_retention(logs),
             removal_policy=removal_policy,
@@ -49,6 +53,7 @@ class DataStack(Stack):
             self,
             "Models",
             bucket=models,
+            alarm_topic=alarm_topic,
             log_encryption_key=log_key,
             log_retention=log_retention(logs),
             removal_policy=removal_policy,

@@ -1,5 +1,6 @@
 from aws_cdk import CfnOutput, RemovalPolicy, Stack
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from config.database import Database
@@ -12,6 +13,7 @@ class MetadataStack(Stack):
     """What Kubeflow's services remember: runs, artifacts, experiments.
 
     :param vpc: network of the database.
+    :param alarm_topic: is told when the database or its passwords are in trouble.
     """
 
     def __init__(
@@ -21,6 +23,7 @@ class MetadataStack(Stack):
         *,
         vpc: ec2.IVpc,
         keys: EncryptionKeys,
+        alarm_topic: sns.ITopic,
         settings: Database,
         logs: Logs,
         removal_policy: RemovalPolicy,
@@ -37,6 +40,7 @@ class MetadataStack(Stack):
             max_connections=settings.max_connections,
             backup_days=settings.backup_days,
             highly_available=settings.highly_available,
+            alarm_topic=alarm_topic,
             log_encryption_key=keys.logs,
             log_retention=log_retention(logs),
             removal_policy=removal_policy,

@@ -24,7 +24,7 @@ class PlatformStage(Stage):
         super().__init__(scope, id, env=Environment(account=settings.account, region=settings.region))
         removal_policy = RemovalPolicy.DESTROY if settings.removal_policy == "destroy" else RemovalPolicy.RETAIN
 
-        self.security = SecurityStack(self, "Security", removal_policy=removal_policy)
+        self.security = SecurityStack(self, "Security", alarms=settings.alarms, removal_policy=removal_policy)
         self.network = NetworkStack(
             self,
             "Network",
@@ -61,6 +61,7 @@ class PlatformStage(Stage):
             "Metadata",
             vpc=self.network.network.vpc,
             keys=self.security.keys,
+            alarm_topic=self.security.alarm_topic,
             settings=settings.database,
             logs=settings.logs,
             removal_policy=removal_policy,
@@ -72,6 +73,7 @@ class PlatformStage(Stage):
             models=self.storage.models,
             access_logs=self.storage.access_logs,
             log_key=self.security.keys.logs,
+            alarm_topic=self.security.alarm_topic,
             logs=settings.logs,
             removal_policy=removal_policy,
         )
@@ -85,6 +87,7 @@ class PlatformStage(Stage):
             settings=settings.audit,
             logs=settings.logs,
             log_key=self.security.keys.logs,
+            alarm_topic=self.security.alarm_topic,
             recorded_buckets=[self.storage.features.bucket, self.storage.models.bucket],
             emergency_roles={_words(name): stack.cluster.break_glass_role for name, stack in self.clusters.items()},
             removal_policy=removal_policy,

@@ -1,4 +1,5 @@
 import filecmp
+import json
 import os
 import shutil
 import subprocess
@@ -105,3 +106,19 @@ def test_a_policy_violation_fails_synthesis(app: cdk.App, stack: cdk.Stack) -> N
     s3.Bucket(stack, "Open")
     with pytest.raises(RuntimeError, match="AwsSolutions-S10"):
         app.synth()
+
+
+def test_every_alarm_of_an_account_reaches_its_topic(assembly: Path) -> None:
+    resources = [
+        (path.name, id, resource)
+        for path in (assembly / "assembly-dev").glob("*.template.json")
+        for id, resource in json.loads(path.read_text(encoding="utf-8"))["Resources"].items()
+    ]
+    alarms = [found for found in resources if found[2]["Type"] == "AWS::CloudWatch::Alarm"]
+    topics = [id for _, id, resource in resources if resource["Type"] == "AWS::SNS::Topic" and id.startswith("Alarms")]
+    assert len(alarms) > 10
+    assert len(topics) == 1
+    silent = [
+        (stack, id) for stack, id, alarm in alarms if topics[0] not in str(alarm["Properties"].get("AlarmActions"))
+    ]
+    assert silent == []

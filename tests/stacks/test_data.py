@@ -10,7 +10,7 @@ from aws_cdk.assertions import Template
 
 from config.schema import Logs
 from config.storage import Storage
-from mlplatform_constructs import EncryptionKeys, Network
+from mlplatform_constructs import AlarmTopic, EncryptionKeys, Network
 from mlplatform_constructs.handlers.feature_processor.events import parse
 from stacks.data import DataStack
 from stacks.feature_groups import RESTAURANT_PREPARATION
@@ -41,6 +41,7 @@ def data_stack(app: cdk.App) -> DataStack:
         models=storage.models,
         access_logs=storage.access_logs,
         log_key=keys.logs,
+        alarm_topic=AlarmTopic(base, "Alarms").topic,
         logs=Logs(retention_days=30),
         removal_policy=cdk.RemovalPolicy.RETAIN,
     )

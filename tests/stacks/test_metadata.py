@@ -4,7 +4,7 @@ from aws_cdk.assertions import Match, Template
 
 from config.database import Database
 from config.schema import Logs
-from mlplatform_constructs import EncryptionKeys, Network
+from mlplatform_constructs import AlarmTopic, EncryptionKeys, Network
 from stacks.metadata import MetadataStack
 
 
@@ -17,6 +17,7 @@ def template(app: cdk.App) -> Template:
         "Metadata",
         vpc=Network(base, "Network", availability_zones=["eu-west-1a", "eu-west-1b"]).vpc,
         keys=EncryptionKeys(base, "Keys"),
+        alarm_topic=AlarmTopic(base, "Alarms").topic,
         settings=Database(
             instance_type="m7g.large", storage_gib=100, max_storage_gib=200, max_connections=600, backup_days=35
         ),

@@ -1,6 +1,7 @@
 """AWS CDK constructs for machine-learning platforms."""
 
 from ._access_log_bucket import AccessLogBucket
+from ._alarm_topic import AlarmTopic
 from ._audit_trail import AuditTrail
 from ._bastion import Bastion
 from ._cluster import KubernetesCluster
@@ -37,6 +38,7 @@ from ._workload_identity import WorkloadIdentity, WorkloadRole
 
 __all__ = [
     "AccessLogBucket",
+    "AlarmTopic",
     "AuditTrail",
     "Bastion",
     "CollectedData",

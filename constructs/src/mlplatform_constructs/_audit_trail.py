@@ -11,6 +11,8 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from ._alarm_topic import AlarmTopic
+
 ROOT_USED = '{ $.userIdentity.type = "Root" && $.eventType != "AwsServiceEvent" }'
 KEY_CHANGED = (
     '{ $.eventSource = "kms.amazonaws.com" && ($.eventName = "PutKeyPolicy" || $.eventName = "DisableKey" || '
@@ -33,6 +35,7 @@ class AuditTrail(Construct):
     :param encryption_key: encrypts files, log group and alarm topic; its policy must let CloudTrail and CloudWatch in,
         as ``EncryptionKeys.logs`` does.
     :param recorded_buckets: buckets whose objects' reads and writes are recorded. Default: none.
+    :param alarm_topic: is told of alarms. Default: a new topic, found as ``topic``.
     :param log_days: days in CloudWatch Logs, where it can be searched. Default: one year.
     :param file_days: days in S3. Default: 2557, seven years.
     :param removal_policy: what becomes of files and log when the stack goes. Default: they stay.
@@ -45,6 +48,7 @@ class AuditTrail(Construct):
         *,
         encryption_key: kms.IKey,
         recorded_buckets: Sequence[s3.IBucket] = (),
+        alarm_topic: sns.ITopic | None = None,
         log_days: logs.RetentionDays = logs.RetentionDays.ONE_YEAR,
         file_days: int = 2557,
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
@@ -57,7 +61,7 @@ class AuditTrail(Construct):
         self.log_group = logs.LogGroup(
             self, "Log", encryption_key=encryption_key, retention=log_days, removal_policy=removal_policy
         )
-        self.topic = sns.Topic(self, "Alarms", master_key=encryption_key, enforce_ssl=True)
+        self.topic = alarm_topic or AlarmTopic(self, "Alarms", encryption_key=encryption_key).topic
         self._trail(encryption_key, recorded_buckets)
 
         self._alarm("RootUsed", ROOT_USED, "The root user did something. Nobody works as root: find out who it was.")
