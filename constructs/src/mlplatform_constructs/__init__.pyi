@@ -6,6 +6,7 @@ from ._audit_trail import AuditTrail
 from ._bastion import Bastion
 from ._cluster import KubernetesCluster
 from ._collected_data import CollectedData, CollectedDataSource
+from ._container_pipeline import ContainerPipeline, PinnedImage
 from ._data_bucket import DataBucket
 from ._directory_connector import DirectoryConnector
 from ._dns_certificate import DnsCertificate
@@ -14,6 +15,7 @@ from ._feature_group import Feature, FeatureGroup
 from ._feature_store import FeatureStore
 from ._hosted_zones import HostedZones
 from ._image_registry import ImageRegistry
+from ._jar_pipeline import JarBuild, JarPipeline
 from ._kubernetes_release import KubernetesRelease
 from ._lustre_file_system import LustreFileSystem
 from ._managed_directory import ManagedDirectory
@@ -25,6 +27,7 @@ from ._node_group import NodeGroupSpec
 from ._package_repository import PackageRepository
 from ._people_permission_set import PeoplePermissionSet
 from ._person_role import PersonRole, PersonTrust
+from ._pipeline_source import PipelineSource
 from ._platform_load_balancer import PlatformLoadBalancer
 from ._provided_objects import ProvidedObjects
 from ._readiness import Readiness
@@ -43,6 +46,7 @@ __all__ = [
     "Bastion",
     "CollectedData",
     "CollectedDataSource",
+    "ContainerPipeline",
     "DataBucket",
     "DirectoryConnector",
     "DnsCertificate",
@@ -52,6 +56,8 @@ __all__ = [
     "FeatureStore",
     "HostedZones",
     "ImageRegistry",
+    "JarBuild",
+    "JarPipeline",
     "KubernetesCluster",
     "KubernetesRelease",
     "LustreFileSystem",
@@ -66,6 +72,8 @@ __all__ = [
     "PeoplePermissionSet",
     "PersonRole",
     "PersonTrust",
+    "PinnedImage",
+    "PipelineSource",
     "PlatformLoadBalancer",
     "PlatformUserPool",
     "ProvidedObjects",

@@ -8,8 +8,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-_PULL = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-_PUSH = ["ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart"]
+PULL = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+PUSH = ["ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart"]
 
 
 class ImageRegistry(Construct):
@@ -81,15 +81,15 @@ class ImageRegistry(Construct):
 
     def grant_pull(self, grantee: iam.IGrantable, name: str) -> iam.Grant:
         """Let ``grantee`` pull images of one repository."""
-        return self._grant(grantee, name, _PULL)
+        return self._grant(grantee, name, PULL)
 
     def grant_push(self, grantee: iam.IGrantable, name: str) -> iam.Grant:
         """Let ``grantee`` push new images to one repository, and pull; a tag that exists cannot be moved."""
-        return self._grant(grantee, name, [*_PULL, *_PUSH])
+        return self._grant(grantee, name, [*PULL, *PUSH])
 
     def _grant(self, grantee: iam.IGrantable, name: str, actions: Sequence[str]) -> iam.Grant:
         grant = self.repository(name).grant(grantee, *actions)
-        _let_log_in(grantee)
+        let_log_in(grantee)
         return grant
 
     def _check_name(self, name: str, taken: Sequence[str]) -> None:
@@ -99,7 +99,7 @@ class ImageRegistry(Construct):
             raise ValueError(f"{self.node.path}: repository {name!r} is already here; choose another name")
 
 
-def _let_log_in(grantee: iam.IGrantable) -> None:
+def let_log_in(grantee: iam.IGrantable) -> None:
     """Let ``grantee`` fetch a registry password, by a policy of its own: its wildcard is excepted nowhere else."""
     if not hasattr(grantee.grant_principal, "attach_inline_policy"):
         iam.Grant.add_to_principal(grantee=grantee, actions=["ecr:GetAuthorizationToken"], resource_arns=["*"])

@@ -1,0 +1,278 @@
+"""What pipelines for artifacts of users have in common: steps in CodeBuild, one after the other, each with a role."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aws_cdk import ArnFormat, RemovalPolicy, Stack
+from aws_cdk import aws_codebuild as codebuild
+from aws_cdk import aws_codepipeline as codepipeline
+from aws_cdk import aws_events as events
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_s3_assets as s3_assets
+from constructs import Construct
+
+from ._access_log_bucket import AccessLogBucket
+from ._data_bucket import DataBucket
+from ._pipeline_source import PipelineSource
+
+IMAGE = "aws/codebuild/standard:7.0"
+"""Ubuntu with Docker, Python, Java and Maven, kept by AWS.
+https://docs.aws.amazon.com/codebuild/latest/userguide/build-env-ref-available.html"""
+
+_TOOLS = Path(__file__).parent / "handlers" / "artifact_pipeline"
+_STORED_DAYS = 60
+_CONNECT = ["codeconnections:UseConnection", "codestar-connections:UseConnection"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One stage of a pipeline: commands in a machine of its own.
+
+    :param commands: run one by one; the first that fails ends the pipeline.
+    :param takes: the artifact in which they run.
+    :param gives: name of the artifact that they leave in ``release/``. Default: none.
+    :param tools: the module of ``handlers/artifact_pipeline`` that runs after the commands. Default: none.
+    :param environment: variables.
+    :param runtimes: languages and their versions, as CodeBuild names them.
+    :param privileged: whether there is a Docker daemon.
+    :param minutes: after which it is given up.
+    """
+
+    name: str
+    takes: str
+    commands: Sequence[str] = ()
+    gives: str | None = None
+    tools: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    runtimes: Mapping[str, str] = field(default_factory=dict)
+    privileged: bool = False
+    minutes: int = 60
+
+    def build_spec(self, tools: str) -> str:
+        """As CodeBuild takes it.
+
+        :param tools: address of the archive with the modules.
+        """
+        unpack = [
+            f"aws s3 cp --quiet {tools} /tmp/tools.zip",
+            "python3 -m zipfile -e /tmp/tools.zip /tmp/tools/artifact_pipeline",
+        ]
+        run = [f"PYTHONPATH=/tmp/tools python3 -m artifact_pipeline.{self.tools}"] if self.tools else []
+        install: dict[str, Any] = {"commands": unpack} if self.tools else {}
+        if self.runtimes:
+            install["runtime-versions"] = dict(self.runtimes)
+        phases = {**({"install": install} if install else {}), "build": {"commands": [*self.commands, *run]}}
+        given = {"artifacts": {"base-directory": "release", "files": ["**/*"]}} if self.gives else {}
+        return json.dumps({"version": "0.2", "phases": phases, **given})
+
+
+class ArtifactPipeline(Construct):
+    """A pipeline from a source through steps; every commit goes through it, in order.
+
+    - ``roles``: of the steps, by their names; a step may do nothing else.
+    - ``parameter_name``: the SSM parameter that names the newest release. The pipeline writes it; it stays.
+
+    :param name: of the artifact: lower case letters, digits and dashes.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        name: str,
+        source: PipelineSource,
+        steps: Sequence[Step],
+        encryption_key: kms.IKey | None,
+        access_logs: AccessLogBucket | None,
+        log_encryption_key: kms.IKey | None,
+        log_retention: logs.RetentionDays,
+        removal_policy: RemovalPolicy,
+    ) -> None:
+        super().__init__(scope, id)
+        self.parameter_name = f"/artifacts/{name}"
+        self._artifacts = DataBucket(
+            self,
+            "Artifacts",
+            encryption_key=encryption_key,
+            access_logs=access_logs,
+            restore_days=1,
+            expiration_days=_STORED_DAYS,
+            removal_policy=removal_policy,
+        )
+        self._log = logs.LogGroup(
+            self, "Log", encryption_key=log_encryption_key, retention=log_retention, removal_policy=removal_policy
+        )
+        self._asset = s3_assets.Asset(self, "Tools", path=str(_TOOLS), exclude=["__pycache__"])
+        self._source = source
+        self.roles = {step.name: self._step_role(step) for step in steps}
+        projects = {step.name: self._project(step) for step in steps}
+        role = self._pipeline_role(list(projects.values()))
+        self.pipeline = self._pipeline(role, [self._source_stage(), *(self._stage(each, projects) for each in steps)])
+        self.pipeline.node.add_dependency(role, *self.roles.values())  # it runs as soon as it is there
+        if source.source_bucket:
+            self._start_with(source.source_bucket)
+
+    def grant_read_parameter(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Let ``grantee`` read which release is the newest."""
+        return iam.Grant.add_to_principal(
+            grantee=grantee, actions=["ssm:GetParameter"], resource_arns=[self.parameter_arn]
+        )
+
+    @property
+    def parameter_arn(self) -> str:
+        """ARN of the parameter."""
+        return Stack.of(self).format_arn(service="ssm", resource=f"parameter{self.parameter_name}")
+
+    def _step_role(self, step: Step) -> iam.Role:
+        role = iam.Role(self, f"{step.name}Role", assumed_by=iam.ServicePrincipal("codebuild.amazonaws.com"))
+        self._log.grant_write(role)
+        self._artifacts.grant_read(role)
+        if step.gives:
+            self._artifacts.grant_write(role)
+        if step.tools:
+            archive = self._asset.bucket.arn_for_objects(self._asset.s3_object_key)
+            iam.Grant.add_to_principal(grantee=role, actions=["s3:GetObject"], resource_arns=[archive])
+        if self._source.connection_arn and step.takes == "Source":
+            connection = [self._source.connection_arn]
+            iam.Grant.add_to_principal(grantee=role, actions=_CONNECT, resource_arns=connection)
+        return role
+
+    def _project(self, step: Step) -> codebuild.CfnProject:
+        variable = codebuild.CfnProject.EnvironmentVariableProperty
+        return codebuild.CfnProject(
+            self,
+            step.name,
+            description=f"{self.node.path}: {step.name}",
+            service_role=self.roles[step.name].role_arn,
+            encryption_key=self._artifacts.key.key_arn,
+            timeout_in_minutes=step.minutes,
+            queued_timeout_in_minutes=60,
+            artifacts=codebuild.CfnProject.ArtifactsProperty(type="CODEPIPELINE"),
+            source=codebuild.CfnProject.SourceProperty(
+                type="CODEPIPELINE", build_spec=step.build_spec(self._asset.s3_object_url)
+            ),
+            environment=codebuild.CfnProject.EnvironmentProperty(
+                type="LINUX_CONTAINER",
+                compute_type="BUILD_GENERAL1_MEDIUM",
+                image=IMAGE,
+                privileged_mode=step.privileged,
+                environment_variables=[variable(name=name, value=value) for name, value in step.environment.items()],
+            ),
+            logs_config=codebuild.CfnProject.LogsConfigProperty(
+                cloud_watch_logs=codebuild.CfnProject.CloudWatchLogsConfigProperty(
+                    status="ENABLED", group_name=self._log.log_group_name
+                )
+            ),
+        )
+
+    def _pipeline_role(self, projects: Sequence[codebuild.CfnProject]) -> iam.Role:
+        role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("codepipeline.amazonaws.com"))
+        self._artifacts.grant_read(role)
+        self._artifacts.grant_write(role)
+        run = ["codebuild:BatchGetBuilds", "codebuild:StartBuild"]
+        iam.Grant.add_to_principal(grantee=role, actions=run, resource_arns=[each.attr_arn for each in projects])
+        source = self._source
+        if source.connection_arn:
+            iam.Grant.add_to_principal(grantee=role, actions=_CONNECT, resource_arns=[source.connection_arn])
+        if source.source_bucket:
+            bucket = source.source_bucket
+            archive = bucket.arn_for_objects(source.configuration["S3ObjectKey"])
+            look = ["s3:GetBucketVersioning", "s3:GetBucketLocation", "s3:ListBucket"]
+            iam.Grant.add_to_principal(grantee=role, actions=look, resource_arns=[bucket.bucket_arn])
+            read = ["s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectTagging"]
+            iam.Grant.add_to_principal(grantee=role, actions=read, resource_arns=[archive])
+            if bucket.encryption_key:
+                bucket.encryption_key.grant(role, "kms:Decrypt")
+        return role
+
+    def _pipeline(self, role: iam.Role, stages: Sequence[dict[str, Any]]) -> codepipeline.CfnPipeline:
+        return codepipeline.CfnPipeline(
+            self,
+            "Pipeline",
+            pipeline_type="V2",
+            execution_mode="QUEUED",
+            role_arn=role.role_arn,
+            artifact_store={
+                "type": "S3",
+                "location": self._artifacts.bucket.bucket_name,
+                "encryptionKey": {"id": self._artifacts.key.key_arn, "type": "KMS"},
+            },
+            stages=stages,
+            triggers=list(self._source.triggers) or None,
+        )
+
+    def _source_stage(self) -> dict[str, Any]:
+        action = {
+            "name": "Source",
+            "namespace": "Source",
+            "actionTypeId": {"category": "Source", "owner": "AWS", "provider": self._source.provider, "version": "1"},
+            "configuration": dict(self._source.configuration),
+            "outputArtifacts": [{"name": "Source"}],
+        }
+        return {"name": "Source", "actions": [action]}
+
+    def _stage(self, step: Step, projects: Mapping[str, codebuild.CfnProject]) -> dict[str, Any]:
+        revision = json.dumps([{"name": "REVISION", "value": self._source.revision, "type": "PLAINTEXT"}])
+        action = {
+            "name": step.name,
+            "actionTypeId": {"category": "Build", "owner": "AWS", "provider": "CodeBuild", "version": "1"},
+            "configuration": {"ProjectName": projects[step.name].ref, "EnvironmentVariables": revision},
+            "inputArtifacts": [{"name": step.takes}],
+            "outputArtifacts": [{"name": step.gives}] if step.gives else [],
+        }
+        return {"name": step.name, "actions": [action]}
+
+    def _start_with(self, bucket: s3.IBucket) -> None:
+        """Start when the bucket has a new archive."""
+        arn = Stack.of(self).format_arn(
+            service="codepipeline", resource=self.pipeline.ref, arn_format=ArnFormat.NO_RESOURCE_NAME
+        )
+        role = iam.Role(self, "StartRole", assumed_by=iam.ServicePrincipal("events.amazonaws.com"))
+        iam.Grant.add_to_principal(grantee=role, actions=["codepipeline:StartPipelineExecution"], resource_arns=[arn])
+        events.CfnRule(
+            self,
+            "NewSource",
+            event_pattern={
+                "source": ["aws.s3"],
+                "detail-type": ["Object Created"],
+                "detail": {
+                    "bucket": {"name": [bucket.bucket_name]},
+                    "object": {"key": [self._source.configuration["S3ObjectKey"]]},
+                },
+            },
+            targets=[events.CfnRule.TargetProperty(arn=arn, id="Pipeline", role_arn=role.role_arn)],
+        )
+
+
+def check_artifact(place: str, name: str) -> None:
+    """Refuse a name that cannot be part of a parameter's and of objects' names.
+
+    :param place: path of the construct.
+    """
+    if not re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", name):
+        raise ValueError(f"{place}: name must be lower case letters, digits and dashes, got {name!r}")
+
+
+def keep_releases(role: iam.Role, releases: DataBucket, prefix: str) -> None:
+    """Let ``role`` store objects under ``prefix`` that are not there yet, and look at those that are.
+
+    S3 tells a request that replaces from one that does not by its header ``If-None-Match``.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html
+    """
+    releases.grant_read(role, f"{prefix}/*")
+    role.add_to_policy(
+        iam.PolicyStatement(
+            actions=["s3:PutObject"],
+            resources=[releases.bucket.arn_for_objects(f"{prefix}/*")],
+            conditions={"Null": {"s3:if-none-match": "false"}},
+        )
+    )
+    releases.key.grant(role, "kms:GenerateDataKey")

@@ -1,0 +1,198 @@
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from aws_cdk import Acknowledgment, RemovalPolicy, Token, Validations
+from aws_cdk import aws_ecr as ecr
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from ._access_log_bucket import AccessLogBucket
+from ._artifact_pipeline import ArtifactPipeline, Step, check_artifact, keep_releases
+from ._data_bucket import DataBucket
+from ._image_registry import PULL, PUSH, let_log_in
+from ._pipeline_source import PipelineSource
+
+
+@dataclass(frozen=True)
+class PinnedImage:
+    """An image of ECR that is one for ever.
+
+    :param repository: in any account that lets this one pull.
+    :param digest: ``sha256:...``.
+    :raises ValueError: for a tag instead of a digest.
+    """
+
+    repository: ecr.IRepository
+    digest: str
+
+    def __post_init__(self) -> None:
+        if not Token.is_unresolved(self.digest) and not re.fullmatch(r"sha256:[0-9a-f]{64}", self.digest):
+            raise ValueError(f"image: digest must be sha256: and 64 hexadecimal digits, got {self.digest!r}")
+
+
+class ContainerPipeline(Construct):
+    """From a repository of sources to a container image that may be deployed.
+
+    Every change goes through these stages, each in a machine and with a role of its own:
+
+    1. ``Test``: ``test_commands`` in the source. Nothing is built from what fails here.
+    2. ``Build``: the image, pushed to ECR under its revision, and the list of all that is in it (SBOM, CycloneDX).
+    3. ``Release``: waits for ECR's scan. If it finds nothing of severity ``fail_on`` or worse, the image gets its
+       version, its records are kept, and ``parameter_name`` then holds its reference by digest.
+
+    The version is the commit's highest tag ``v1.2.3``, or ``rev-`` and the revision where it has none; a source from a
+    bucket says it in a file VERSION. A version is one image for ever: another image of the same version stops.
+
+    Under ``<name>/<version>/`` in ``releases`` are ``image.json`` (repository, digest, reference, version, revision),
+    ``sbom.json`` and ``findings.json``. They are never replaced.
+
+    - ``parameter_name``: the SSM parameter with the reference of the newest release. It outlives the stack.
+    - ``pipeline_name``: name of the pipeline.
+
+    :param name: of the artifact: lower case letters, digits and dashes; one in the account and region.
+    :param source: with the Dockerfile, and what starts the pipeline.
+    :param repository: takes the images; its tags must be immutable and its images scanned when pushed, as those of
+        ``ImageRegistry``.
+    :param test_commands: unit tests; the first that fails ends it.
+    :param sbom_image: Syft, as its project publishes it, in a registry of yours.
+    :param releases: keeps the records.
+    :param dockerfile: path in the source. Default: ``Dockerfile``.
+    :param context: folder of the source that the build sees. Default: all of it.
+    :param build_arguments: of the Dockerfile, such as the registry of its base image. No secrets: they stay in the
+        image. Default: none.
+    :param base_repositories: of ECR, from which the Dockerfile takes images. Default: none.
+    :param runtimes: languages for the tests as CodeBuild names them, such as ``{"python": "3.12"}``. Default: the
+        image's own.
+    :param fail_on: the mildest severity of a finding that stops a release. Default: ``HIGH``.
+    :param accepted_findings: findings that do not, with the reason. Default: none.
+    :param scan_minutes: how long to wait for the scan, 1 to 60. Default: 10.
+    :param encryption_key: encrypts what stages hand over. Default: a new key, rotated yearly.
+    :param access_logs: where S3 records who touched that. Default: a new bucket.
+    :param log_encryption_key: encrypts logs; its policy must let CloudWatch Logs in. Default: CloudWatch's own key.
+    :param log_retention: how long logs are kept. Default: one year.
+    :param removal_policy: what becomes of logs and of what stages hand over when the stack goes. Default: they stay.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        name: str,
+        source: PipelineSource,
+        repository: ecr.IRepository,
+        test_commands: Sequence[str],
+        sbom_image: PinnedImage,
+        releases: DataBucket,
+        dockerfile: str = "Dockerfile",
+        context: str = ".",
+        build_arguments: Mapping[str, str] | None = None,
+        base_repositories: Sequence[ecr.IRepository] = (),
+        runtimes: Mapping[str, str] | None = None,
+        fail_on: Literal["CRITICAL", "HIGH", "MEDIUM", "LOW"] = "HIGH",
+        accepted_findings: Mapping[str, str] | None = None,
+        scan_minutes: int = 10,
+        encryption_key: kms.IKey | None = None,
+        access_logs: AccessLogBucket | None = None,
+        log_encryption_key: kms.IKey | None = None,
+        log_retention: logs.RetentionDays = logs.RetentionDays.ONE_YEAR,
+        removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
+    ) -> None:
+        super().__init__(scope, id)
+        check_artifact(self.node.path, name)
+        self._check(test_commands, fail_on, accepted_findings or {}, scan_minutes)
+        tool = f"{sbom_image.repository.repository_uri}@{sbom_image.digest}"
+        build = {
+            "REPOSITORY_URI": repository.repository_uri,
+            "SBOM_IMAGE": tool,
+            "DOCKERFILE": dockerfile,
+            "CONTEXT": context,
+            "BUILD_ARGUMENTS": json.dumps(dict(build_arguments or {}), sort_keys=True),
+            "BASE_REGISTRIES": json.dumps([each.registry_uri for each in base_repositories]),
+        }
+        release = {
+            "FAIL_ON": fail_on,
+            "ACCEPTED_FINDINGS": json.dumps(dict(accepted_findings or {}), sort_keys=True),
+            "SCAN_MINUTES": str(scan_minutes),
+            "BUCKET": releases.bucket.bucket_name,
+            "PREFIX": name,
+            "PARAMETER": f"/artifacts/{name}",
+        }
+        self._stages = ArtifactPipeline(
+            self,
+            "Stages",
+            name=name,
+            source=source,
+            steps=[
+                Step(name="Test", takes="Source", commands=test_commands, runtimes=runtimes or {}),
+                Step(
+                    name="Build",
+                    takes="Source",
+                    gives="Built",
+                    tools="image_build",
+                    environment=build,
+                    privileged=True,
+                ),
+                Step(
+                    name="Release",
+                    takes="Built",
+                    tools="image_release",
+                    environment=release,
+                    minutes=scan_minutes + 15,
+                ),
+            ],
+            encryption_key=encryption_key,
+            access_logs=access_logs,
+            log_encryption_key=log_encryption_key,
+            log_retention=log_retention,
+            removal_policy=removal_policy,
+        )
+        self.parameter_name = self._stages.parameter_name
+        self.pipeline_name = self._stages.pipeline.ref
+        self._let_build(repository, [sbom_image.repository, *base_repositories])
+        self._let_release(repository, releases, name)
+        Validations.of(self._stages.node.find_child("Build")).acknowledge(
+            Acknowledgment(
+                id="AwsSolutions-CB3",
+                reason="images are built by a Docker daemon; this role can push an image and release none",
+            )
+        )
+
+    def grant_read_parameter(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Let ``grantee`` read which image is the newest release."""
+        return self._stages.grant_read_parameter(grantee)
+
+    def _check(
+        self, test_commands: Sequence[str], fail_on: str, accepted_findings: Mapping[str, str], scan_minutes: int
+    ) -> None:
+        place = self.node.path
+        if not test_commands:
+            raise ValueError(f"{place}: test_commands must hold a command; an image without tests is not released")
+        if fail_on not in ("CRITICAL", "HIGH", "MEDIUM", "LOW"):
+            raise ValueError(f"{place}: fail_on must be CRITICAL, HIGH, MEDIUM or LOW, got {fail_on!r}")
+        for finding, reason in accepted_findings.items():
+            if not reason.strip():
+                raise ValueError(f"{place}: accepted_findings: {finding}: needs a reason, got {reason!r}")
+        if not 1 <= scan_minutes <= 60:
+            raise ValueError(f"{place}: scan_minutes must be 1 to 60, got {scan_minutes}")
+
+    def _let_build(self, repository: ecr.IRepository, pulled: Sequence[ecr.IRepository]) -> None:
+        role = self._stages.roles["Build"]
+        repository.grant(role, *PUSH, *PULL, "ecr:DescribeImages")
+        for each in pulled:
+            each.grant(role, *PULL)
+        let_log_in(role)
+
+    def _let_release(self, repository: ecr.IRepository, releases: DataBucket, name: str) -> None:
+        role = self._stages.roles["Release"]
+        look = ["ecr:BatchGetImage", "ecr:DescribeImages", "ecr:DescribeImageScanFindings"]
+        repository.grant(role, *look, "ecr:PutImage")
+        keep_releases(role, releases, name)
+        iam.Grant.add_to_principal(
+            grantee=role, actions=["ssm:PutParameter"], resource_arns=[self._stages.parameter_arn]
+        )

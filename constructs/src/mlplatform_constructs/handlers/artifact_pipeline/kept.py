@@ -1,0 +1,42 @@
+"""Storing an object that is never replaced."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+
+from .commands import Failed, aws, setting
+
+
+def sha256(path: Path) -> bytes:
+    """Checksum of a file's content."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.digest()
+
+
+def keep(path: Path, key: str, *, revision: str) -> bool:
+    """Store a file below the artifact's prefix, unless there is one: S3 decides, and checks what it received.
+
+    :return: whether it was stored; what is there stays.
+    """
+    bucket, prefix = setting("BUCKET"), setting("PREFIX")
+    try:
+        aws("s3api", "put-object", "--bucket", bucket, "--key", f"{prefix}/{key}", "--body", str(path),
+            "--if-none-match", "*", "--checksum-sha256", base64.b64encode(sha256(path)).decode(),
+            "--metadata", f"revision={revision}")  # fmt: skip
+    except Failed as problem:
+        if "PreconditionFailed" not in str(problem):
+            raise
+        print(f"s3://{bucket}/{prefix}/{key}: is there already, and stays")
+        return False
+    return True
+
+
+def revision_of(key: str) -> str:
+    """The revision that an object was stored for."""
+    found = aws("s3api", "head-object", "--bucket", setting("BUCKET"), "--key", f"{setting('PREFIX')}/{key}")
+    return str(found["Metadata"].get("revision", "none"))

@@ -1,0 +1,157 @@
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk.assertions import Template
+from syrupy.assertion import SnapshotAssertion
+
+from mlplatform_constructs import DataBucket, JarBuild, JarPipeline, PipelineSource
+from tests.library.build_stand_in import COMMIT, World, resources
+from tests.policies import allows, identity_statements, many
+
+CONNECTION = "arn:aws:codeconnections:eu-west-1:111111111111:connection/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
+JAR = "features/1.2.3/features-1.0.jar"
+STAGES = ["Test", "Build", "Release"]
+
+
+def pipeline(stack: cdk.Stack, **options: Any) -> JarPipeline:
+    defaults: dict[str, Any] = {
+        "name": "features",
+        "source": PipelineSource.connection(CONNECTION, repository="example/features"),
+        "releases": DataBucket(stack, "Releases"),
+    }
+    return JarPipeline(stack, "Features", **{**defaults, **options})
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path / "world")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "pom.xml").write_text("<project/>")
+    (folder / "VERSION").write_text("1.2.3")
+    return folder
+
+
+def test_defaults(stack: cdk.Stack, snapshot_json: SnapshotAssertion) -> None:
+    """Row 167."""
+    pipeline(stack)
+    assert resources(Template.from_stack(stack)) == snapshot_json
+
+
+def test_a_commit_becomes_a_jar_with_its_checksum_and_bill_of_materials(
+    stack: cdk.Stack, world: World, source: Path
+) -> None:
+    """Row 167."""
+    pipeline(stack)
+    played = world.play(Template.from_stack(stack), source)
+    assert played.stages == STAGES, played.said
+    kept = world.read()["objects"]
+    assert set(kept) == {JAR, "features/1.2.3/jar.json", "features/1.2.3/sbom.json"}
+    assert kept[JAR]["body"] == "a jar of <project/>"
+    record = json.loads(kept["features/1.2.3/jar.json"]["body"])
+    assert record["sha256"] == hashlib.sha256(b"a jar of <project/>").hexdigest()
+    assert (record["version"], record["revision"]) == ("1.2.3", COMMIT)
+    assert world.read()["parameters"]["/artifacts/features"].endswith(f"/{JAR}")
+
+
+def test_the_unit_tests_come_first_and_the_jar_is_made_once(stack: cdk.Stack, world: World, source: Path) -> None:
+    pipeline(stack)
+    world.play(Template.from_stack(stack), source)
+    test, package = world.commands("mvn ")
+    assert test.endswith(" test")
+    assert "-DskipTests package org.cyclonedx:cyclonedx-maven-plugin:" in package
+
+
+def test_nothing_is_built_from_what_fails_its_tests(stack: cdk.Stack, world: World, source: Path) -> None:
+    build = JarBuild(test=("false",), package=("touch built",), jar="*.jar", sbom="sbom.json")
+    pipeline(stack, build=build)
+    assert world.play(Template.from_stack(stack), source).stages == []
+    assert not list(world.folder.rglob("built"))
+
+
+@pytest.mark.parametrize(("made", "told"), [("", "none"), ("a.jar b.jar", "a.jar, b.jar")])
+def test_a_build_that_does_not_make_one_jar_stops(
+    stack: cdk.Stack, world: World, source: Path, made: str, told: str
+) -> None:
+    build = JarBuild(test=("true",), package=(f"touch sbom.json {made}",), jar="*.jar", sbom="sbom.json")
+    pipeline(stack, build=build)
+    played = world.play(Template.from_stack(stack), source)
+    assert played.stages == ["Test"]
+    assert f"*.jar: must match one file that the build made, matches {told}; change jar" in played.said
+
+
+def test_a_second_run_changes_nothing(stack: cdk.Stack, world: World, source: Path) -> None:
+    pipeline(stack)
+    template = Template.from_stack(stack)
+    world.play(template, source)
+    before = world.read()["objects"]
+    assert world.play(template, source).stages == STAGES
+    assert world.read()["objects"] == before
+
+
+def test_a_version_is_one_revision_for_ever(stack: cdk.Stack, world: World, source: Path) -> None:
+    pipeline(stack)
+    template = Template.from_stack(stack)
+    world.play(template, source)
+    before = world.read()
+    (source / "pom.xml").write_text("<project>changed</project>")
+    played = world.play(template, source, revision="f" * 40)
+    assert played.stages == ["Test", "Build"]
+    assert f"1.2.3: is released from {COMMIT} already; give {'f' * 40} another version" in played.said
+    assert world.read()["objects"] == before["objects"]
+    assert world.read()["parameters"] == before["parameters"]
+
+
+def test_a_source_without_a_version_is_named_by_its_revision(stack: cdk.Stack, world: World, source: Path) -> None:
+    (source / "VERSION").unlink()
+    pipeline(stack)
+    assert world.play(Template.from_stack(stack), source).stages == STAGES
+    assert "features/rev-0123456789ab/jar.json" in world.read()["objects"]
+
+
+def test_who_releases_adds_and_never_replaces_and_who_builds_does_neither(stack: cdk.Stack) -> None:
+    pipeline(stack)
+    template = Template.from_stack(stack)
+    (bucket,) = [id for id in template.find_resources("AWS::S3::Bucket") if id.startswith("ReleasesBucket")]
+    roles = template.find_resources("AWS::IAM::Role")
+    builder, releaser = (
+        next(identity_statements(template, id) for id in roles if id.startswith(f"FeaturesStages{step}Role"))
+        for step in ("Build", "Release")
+    )
+    jar = f"<{bucket}.Arn>/{JAR}"
+    assert allows(releaser, "s3:PutObject", jar, s3__if_none_match="*")
+    assert not allows(releaser, "s3:PutObject", jar)
+    assert not allows(builder, "s3:PutObject", jar, s3__if_none_match="*")
+    assert not [each for each in builder if "ssm:PutParameter" in many(each["Action"])]
+
+
+def test_no_step_has_a_docker_daemon(stack: cdk.Stack) -> None:
+    pipeline(stack)
+    for project in Template.from_stack(stack).find_resources("AWS::CodeBuild::Project").values():
+        assert project["Properties"]["Environment"]["PrivilegedMode"] is False
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"name": "-"}, "Test/Features: name must be lower case letters, digits and dashes, got '-'"),
+        ({"build": JarBuild((), ("a",), "b", "c")}, "build.test must hold a command; a jar without tests is not"),
+        ({"build": JarBuild(("a",), (), "b", "c")}, "build.package must hold the command that makes the jar"),
+    ],
+)
+def test_refuses_what_cannot_be_meant(stack: cdk.Stack, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        pipeline(stack, **options)
+
+
+def test_passes_the_compliance_pack(app: cdk.App, stack: cdk.Stack) -> None:
+    pipeline(stack)
+    app.synth()
