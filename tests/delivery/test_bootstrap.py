@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import pytest
+
+from config.delivery import DELIVERY, Delivery, load_delivery
+from delivery import bootstrap
+from delivery.assembly import Stack
+from delivery.bootstrap import script
+
+TOOLS, DEV, PROD = "999999999999", "111111111111", "333333333333"
+
+
+def stack(id: str, account: str, region: str = "eu-west-1") -> Stack:
+    return Stack(id=id, name=id.replace("/", "-"), account=account, region=region, template_file=Path("none"))
+
+
+STACKS = [
+    stack("prod/StorageReplica", PROD, "eu-central-1"),
+    stack("prod/Network", PROD),
+    stack("dev/Network", DEV),
+    stack("dev/Storage", DEV),
+    stack("local/Network", "000000000000", "us-east-1"),
+    stack("Pipeline", TOOLS),
+    stack("cross-region-stack", TOOLS, "eu-central-1"),
+]
+
+
+def settings(**changes: object) -> Delivery:
+    return load_delivery(DELIVERY).model_copy(update={"account": TOOLS, **changes})
+
+
+def test_every_environment_of_a_template_is_prepared_once_the_tools_account_first() -> None:
+    lines = list(script(STACKS, settings()))
+    assert [line.partition(" --")[0] for line in lines] == [
+        "# As an administrator of the tools account, 999999999999 (pipeline):",
+        "cdk bootstrap aws://999999999999/eu-central-1",
+        "cdk bootstrap aws://999999999999/eu-west-1",
+        "# As an administrator of 111111111111 (dev):",
+        "cdk bootstrap aws://111111111111/eu-west-1",
+        "# As an administrator of 333333333333 (prod):",
+        "cdk bootstrap aws://333333333333/eu-central-1",
+        "cdk bootstrap aws://333333333333/eu-west-1",
+        "# Then, once, as an administrator of the tools account, 999999999999:",
+        "cdk deploy Pipeline",
+    ]
+
+
+def test_accounts_trust_the_tools_account_and_no_other() -> None:
+    for line in script(STACKS, settings()):
+        trusted = f"--trust {TOOLS} --trust-for-lookup {TOOLS} " in line
+        assert trusted == line.startswith(("cdk bootstrap aws://1", "cdk bootstrap aws://3")), line
+
+
+def test_policies_and_boundary_are_those_of_the_file() -> None:
+    policies = ("arn:aws:iam::aws:policy/PowerUserAccess", "arn:aws:iam::aws:policy/IAMFullAccess")
+    lines = [
+        line
+        for line in script(STACKS, settings(execution_policies=policies, permissions_boundary="Platform"))
+        if line.startswith("cdk bootstrap")
+    ]
+    for line in lines:
+        assert line.endswith(
+            f" --cloudformation-execution-policies {','.join(policies)} --custom-permissions-boundary Platform"
+        )
+
+
+def test_without_a_pipeline_each_account_trusts_itself_alone() -> None:
+    lines = list(script([stack("dev/Network", DEV)], None))
+    assert lines == [
+        "# As an administrator of 111111111111 (dev):",
+        "cdk bootstrap aws://111111111111/eu-west-1 --termination-protection",
+    ]
+
+
+def test_without_templates_it_says_how_to_make_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bootstrap.main(["--assembly", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"bootstrap: {tmp_path}: no cloud assembly; run `make synth` first\n"
