@@ -6,7 +6,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install lock test check format lint synth rehearse bootstrap preflight gate smoke bake mirror publish kube-apiserver bench snapshots docs api wheel clean
+.PHONY: help install lock test check format lint synth rehearse bootstrap preflight gate smoke bake mirror publish kube-apiserver bench snapshots docs api wheel clean diff destroy
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 16
@@ -52,7 +52,13 @@ preflight: install ## whether an account's quotas leave room for its templates i
 	python -m delivery.preflight $(ACCOUNT)
 
 gate: install ## stop where the templates in cdk.out replace, lose or widen what is deployed: ACCOUNT=dev
-	python -m delivery.gate $(ACCOUNT)
+	python -m delivery.gate $(ACCOUNT) --assembly cdk.out
+
+diff: install ## what a deployment would change, and what the gate would stop: ACCOUNT=dev
+	python -m delivery.gate $(ACCOUNT) --report
+
+destroy: install ## take an account's stacks away, and list what is left: ACCOUNT=dev YES=1 PRODUCTION=1
+	@python -m delivery.destroy $(ACCOUNT) $(if $(YES),--yes) $(if $(PRODUCTION),--production)
 
 smoke: install ## whether all that was deployed to an account is there and healthy: ACCOUNT=dev
 	python -m delivery.smoke $(ACCOUNT)
