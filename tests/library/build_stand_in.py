@@ -1,8 +1,10 @@
 """Plays a synthesized pipeline on this machine: its stages in order, with stand-ins for ``aws``, ``docker`` and Maven.
 
-The stand-ins keep what they were told in a folder: which commands ran, images by tag, objects, parameters.
+The stand-ins keep what they were told in a folder: commands, images by tag, their layers, objects, parameters. Only
+signatures are real.
 """
 
+import base64
 import json
 import os
 import re
@@ -16,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from aws_cdk.assertions import Template
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 import mlplatform_constructs
 
@@ -44,7 +49,10 @@ class World:
         self._programs = folder / "bin"
         self._programs.mkdir(parents=True)
         self.state = folder / "state.json"
-        self.change(commands=[], images={}, objects={}, parameters={}, findings={}, scans=["COMPLETE"])
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        secret = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        self.change(commands=[], images={}, manifests={}, layers={}, findings={}, scans=["COMPLETE"], key=secret)
+        self.change(objects={}, parameters={})
         for name in ("aws", "docker", "mvn"):
             program = self._programs / name
             program.write_text(f"#!{sys.executable}\n{_STAND_IN}", encoding="utf-8")
@@ -61,6 +69,13 @@ class World:
     def commands(self, start: str) -> list[str]:
         """Those that ran and begin so."""
         return [command for command in self.read()["commands"] if command.startswith(start)]
+
+    def verify(self, signature: str, content: str) -> None:
+        """Check a signature of the key in KMS.
+
+        :raises InvalidSignature: where it is none.
+        """
+        self._key.public_key().verify(base64.b64decode(signature), content.encode(), ec.ECDSA(hashes.SHA256()))
 
     def play(self, template: Template, source: Path, *, revision: str = COMMIT) -> Played:
         """Run the stages' commands as CodeBuild would, until one fails."""
@@ -121,6 +136,8 @@ def _text(value: Any) -> str:
             return "amazonaws.com"
         case {"Ref": name}:
             return str(name).lower()
+        case {"Fn::GetAtt": [name, _]}:
+            return str(name).lower()
         case {"Fn::Select": [position, {"Fn::Split": [":", {"Fn::GetAtt": [_, "Arn"]}]}]}:
             return ["arn", "aws", "ecr", "eu-west-1", "111111111111"][int(position)]
         case {"Fn::Sub": text}:
@@ -131,6 +148,8 @@ def _text(value: Any) -> str:
 _STAND_IN = """
 import base64, hashlib, json, os, sys, zipfile
 from pathlib import Path
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 name, arguments = Path(sys.argv[0]).name, sys.argv[1:]
 state = json.loads(Path(os.environ["STATE"]).read_text())
@@ -178,8 +197,26 @@ def aws(service, verb):
                             "imageManifestMediaType": media_type}]})
     elif verb == "put-image":
         manifest = Path(given["--image-manifest"].removeprefix("file://")).read_bytes()
-        state["images"][given["--image-tag"]] = "sha256:" + hashlib.sha256(manifest).hexdigest()
+        digest = "sha256:" + hashlib.sha256(manifest).hexdigest()
+        for part in json.loads(manifest).get("layers", []):
+            assert part["digest"] in state["layers"], "a registry wants layers before the manifest"
+        state["manifests"][digest] = manifest.decode()
+        state["images"][given["--image-tag"]] = digest
         answer({})
+    elif verb == "initiate-layer-upload":
+        answer({"uploadId": "one"})
+    elif verb == "upload-layer-part":
+        part = Path(given["--layer-part-blob"].removeprefix("fileb://")).read_bytes()
+        assert (given["--part-first-byte"], given["--part-last-byte"]) == ("0", str(len(part) - 1))
+        state["layers"]["sha256:" + hashlib.sha256(part).hexdigest()] = part.decode()
+        answer({})
+    elif verb == "complete-layer-upload":
+        assert given["--layer-digests"] in state["layers"]
+        answer({})
+    elif (service, verb) == ("kms", "sign"):
+        message = Path(given["--message"].removeprefix("fileb://")).read_bytes()
+        key = serialization.load_pem_private_key(state["key"].encode(), None)
+        answer({"Signature": base64.b64encode(key.sign(message, ec.ECDSA(hashes.SHA256()))).decode()})
     elif verb == "put-object":
         body = Path(given["--body"]).read_bytes()
         if base64.b64encode(hashlib.sha256(body).digest()).decode() != given["--checksum-sha256"]:
@@ -190,7 +227,9 @@ def aws(service, verb):
         state["objects"][given["--key"]] = {"body": body.decode("latin1"), "revision": revision}
         answer({})
     elif verb == "head-object":
-        answer({"Metadata": {"revision": state["objects"][given["--key"]]["revision"]}})
+        found = state["objects"][given["--key"]]
+        checksum = base64.b64encode(hashlib.sha256(found["body"].encode("latin1")).digest()).decode()
+        answer({"Metadata": {"revision": found["revision"]}, "ChecksumSHA256": checksum})
     elif verb == "put-parameter":
         state["parameters"][given["--name"]] = given["--value"]
         answer({})

@@ -8,6 +8,7 @@ import pytest
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
 from aws_cdk.assertions import Match, Template
+from cryptography.exceptions import InvalidSignature
 from syrupy.assertion import SnapshotAssertion
 
 from mlplatform_constructs import ContainerPipeline, DataBucket, ImageRegistry, PinnedImage, PipelineSource
@@ -80,13 +81,31 @@ def test_a_commit_is_tested_built_listed_scanned_and_released_by_its_digest(
     state = world.read()
     digest = state["images"][CANDIDATE]
     assert state["images"]["1.2.3"] == digest
-    assert set(state["images"]) == {CANDIDATE, "1.2.3"}
+    assert set(state["images"]) == {CANDIDATE, "1.2.3", signature_tag(digest)}
     reference = state["parameters"]["/artifacts/churn"]
     assert reference.endswith(f"@{digest}")
     kept = state["objects"]
     assert set(kept) == {f"churn/1.2.3/{name}.json" for name in ("findings", "image", "sbom")}
     image = json.loads(kept["churn/1.2.3/image.json"]["body"])
     assert (image["reference"], image["version"], image["revision"]) == (reference, "1.2.3", COMMIT)
+
+
+def signature_tag(digest: str) -> str:
+    return digest.replace(":", "-") + ".sig"
+
+
+def test_a_release_is_signed_where_cosign_looks_for_it(stack: cdk.Stack, world: World, tmp_path: Path) -> None:
+    """Row 166."""
+    play(world, stack, source(tmp_path / "source", "v1.2.3"))
+    state = world.read()
+    digest = state["images"]["1.2.3"]
+    (layer,) = json.loads(state["manifests"][state["images"][signature_tag(digest)]])["layers"]
+    payload = state["layers"][layer["digest"]]
+    assert json.loads(payload)["critical"]["image"] == {"docker-manifest-digest": digest}
+    signature = layer["annotations"]["dev.cosignproject.cosign/signature"]
+    world.verify(signature, payload)
+    with pytest.raises(InvalidSignature):
+        world.verify(signature, payload.replace(digest, f"sha256:{'0' * 64}"))
 
 
 def test_the_bill_of_materials_is_made_by_the_pinned_tool_without_a_network_before_the_push(
@@ -103,14 +122,16 @@ def test_the_bill_of_materials_is_made_by_the_pinned_tool_without_a_network_befo
 def test_a_commit_without_a_tag_is_named_by_its_revision(stack: cdk.Stack, world: World, tmp_path: Path) -> None:
     played = play(world, stack, source(tmp_path / "source", "nightly"))
     assert played.stages == ["Test", "Build", "Release"], played.said
-    assert set(world.read()["images"]) == {CANDIDATE}
+    images = world.read()["images"]
+    assert set(images) == {CANDIDATE, signature_tag(images[CANDIDATE])}
 
 
 def test_an_archive_says_its_version_in_a_file(stack: cdk.Stack, world: World, tmp_path: Path) -> None:
     folder = source(tmp_path / "source", git=False)
     (folder / "VERSION").write_text("2.0.0\n")
     assert play(world, stack, folder).stages == ["Test", "Build", "Release"]
-    assert set(world.read()["images"]) == {CANDIDATE, "2.0.0"}
+    images = world.read()["images"]
+    assert images["2.0.0"] == images[CANDIDATE]
 
 
 def test_nothing_is_built_from_what_fails_its_tests(stack: cdk.Stack, world: World, tmp_path: Path) -> None:
@@ -229,7 +250,8 @@ def test_who_runs_the_tests_reaches_no_registry_and_no_release(stack: cdk.Stack)
 
 def test_who_builds_releases_nothing(stack: cdk.Stack) -> None:
     statements = role_statements(stack, "Build")
-    assert {action for each in statements for action in many(each["Action"]) if action.startswith("ssm:")} == set()
+    actions = {action for each in statements for action in many(each["Action"])}
+    assert not actions & {"ssm:PutParameter", "kms:Sign"}
     written = [flat(each["Resource"]) for each in statements if "s3:PutObject" in many(each["Action"])]
     assert len(written) == 1
     assert written[0].startswith("<ChurnStagesArtifacts")

@@ -54,11 +54,12 @@ def test_a_commit_becomes_a_jar_with_its_checksum_and_bill_of_materials(
     played = world.play(Template.from_stack(stack), source)
     assert played.stages == STAGES, played.said
     kept = world.read()["objects"]
-    assert set(kept) == {JAR, "features/1.2.3/jar.json", "features/1.2.3/sbom.json"}
+    assert set(kept) == {JAR, *(f"features/1.2.3/{name}" for name in ("jar.json", "jar.json.sig", "sbom.json"))}
     assert kept[JAR]["body"] == "a jar of <project/>"
     record = json.loads(kept["features/1.2.3/jar.json"]["body"])
     assert record["sha256"] == hashlib.sha256(b"a jar of <project/>").hexdigest()
     assert (record["version"], record["revision"]) == ("1.2.3", COMMIT)
+    world.verify(kept["features/1.2.3/jar.json.sig"]["body"], kept["features/1.2.3/jar.json"]["body"])
     assert world.read()["parameters"]["/artifacts/features"].endswith(f"/{JAR}")
 
 
@@ -95,6 +96,23 @@ def test_a_second_run_changes_nothing(stack: cdk.Stack, world: World, source: Pa
     before = world.read()["objects"]
     assert world.play(template, source).stages == STAGES
     assert world.read()["objects"] == before
+
+
+def test_records_are_of_the_jar_that_stays_even_where_a_second_build_makes_other_bytes(
+    stack: cdk.Stack, world: World, source: Path
+) -> None:
+    pipeline(stack)
+    template = Template.from_stack(stack)
+    world.play(template, source)
+    before = world.read()["objects"]
+    world.change(objects={JAR: before[JAR]})  # as if it had been interrupted
+    (source / "pom.xml").write_text("<project>other bytes</project>")
+    played = world.play(template, source)
+    assert played.stages == STAGES, played.said
+    after = world.read()["objects"]
+    assert after[JAR] == before[JAR]
+    assert after["features/1.2.3/jar.json"] == before["features/1.2.3/jar.json"]
+    world.verify(after["features/1.2.3/jar.json.sig"]["body"], after["features/1.2.3/jar.json"]["body"])
 
 
 def test_a_version_is_one_revision_for_ever(stack: cdk.Stack, world: World, source: Path) -> None:

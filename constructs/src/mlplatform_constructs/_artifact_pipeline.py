@@ -42,6 +42,7 @@ class Step:
     :param environment: variables.
     :param runtimes: languages and their versions, as CodeBuild names them.
     :param privileged: whether there is a Docker daemon.
+    :param releases: whether it stores, signs and announces the release.
     :param minutes: after which it is given up.
     """
 
@@ -53,6 +54,7 @@ class Step:
     environment: Mapping[str, str] = field(default_factory=dict)
     runtimes: Mapping[str, str] = field(default_factory=dict)
     privileged: bool = False
+    releases: bool = False
     minutes: int = 60
 
     def build_spec(self, tools: str) -> str:
@@ -77,9 +79,11 @@ class ArtifactPipeline(Construct):
     """A pipeline from a source through steps; every commit goes through it, in order.
 
     - ``roles``: of the steps, by their names; a step may do nothing else.
+    - ``signing_key``: signs releases.
     - ``parameter_name``: the SSM parameter that names the newest release. The pipeline writes it; it stays.
 
     :param name: of the artifact: lower case letters, digits and dashes.
+    :param releases: keeps releases, below the artifact's name.
     """
 
     def __init__(
@@ -90,6 +94,8 @@ class ArtifactPipeline(Construct):
         name: str,
         source: PipelineSource,
         steps: Sequence[Step],
+        releases: DataBucket,
+        signing_key: kms.IKey | None,
         encryption_key: kms.IKey | None,
         access_logs: AccessLogBucket | None,
         log_encryption_key: kms.IKey | None,
@@ -97,7 +103,15 @@ class ArtifactPipeline(Construct):
         removal_policy: RemovalPolicy,
     ) -> None:
         super().__init__(scope, id)
+        self._name, self._releases, self._source = name, releases, source
         self.parameter_name = f"/artifacts/{name}"
+        self.signing_key = signing_key or kms.Key(
+            self,
+            "SigningKey",
+            key_spec=kms.KeySpec.ECC_NIST_P256,
+            key_usage=kms.KeyUsage.SIGN_VERIFY,
+            removal_policy=removal_policy,
+        )
         self._artifacts = DataBucket(
             self,
             "Artifacts",
@@ -111,7 +125,6 @@ class ArtifactPipeline(Construct):
             self, "Log", encryption_key=log_encryption_key, retention=log_retention, removal_policy=removal_policy
         )
         self._asset = s3_assets.Asset(self, "Tools", path=str(_TOOLS), exclude=["__pycache__"])
-        self._source = source
         self.roles = {step.name: self._step_role(step) for step in steps}
         projects = {step.name: self._project(step) for step in steps}
         role = self._pipeline_role(list(projects.values()))
@@ -125,6 +138,10 @@ class ArtifactPipeline(Construct):
         return iam.Grant.add_to_principal(
             grantee=grantee, actions=["ssm:GetParameter"], resource_arns=[self.parameter_arn]
         )
+
+    def grant_verify(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Let ``grantee`` verify signatures, by KMS or with the public key."""
+        return self.signing_key.grant(grantee, "kms:DescribeKey", "kms:GetPublicKey", "kms:Verify")
 
     @property
     def parameter_arn(self) -> str:
@@ -143,7 +160,39 @@ class ArtifactPipeline(Construct):
         if self._source.connection_arn and step.takes == "Source":
             connection = [self._source.connection_arn]
             iam.Grant.add_to_principal(grantee=role, actions=_CONNECT, resource_arns=connection)
+        if step.releases:
+            self._let_release(role)
         return role
+
+    def _let_release(self, role: iam.Role) -> None:
+        """Let a role add what is not there yet, look at what is, sign, and say which release is the newest.
+
+        S3 tells a request that replaces an object from one that does not by its header ``If-None-Match``.
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html
+        """
+        prefix = f"{self._name}/*"
+        self._releases.grant_read(role, prefix)
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["s3:PutObject"],
+                resources=[self._releases.bucket.arn_for_objects(prefix)],
+                conditions={"Null": {"s3:if-none-match": "false"}},
+            )
+        )
+        self._releases.key.grant(role, "kms:GenerateDataKey")
+        self.signing_key.grant(role, "kms:Sign")
+        iam.Grant.add_to_principal(grantee=role, actions=["ssm:PutParameter"], resource_arns=[self.parameter_arn])
+
+    def _variables(self, step: Step) -> dict[str, str]:
+        if not step.releases:
+            return dict(step.environment)
+        return {
+            **step.environment,
+            "BUCKET": self._releases.bucket.bucket_name,
+            "PREFIX": self._name,
+            "SIGNING_KEY": self.signing_key.key_arn,
+            "PARAMETER": self.parameter_name,
+        }
 
     def _project(self, step: Step) -> codebuild.CfnProject:
         variable = codebuild.CfnProject.EnvironmentVariableProperty
@@ -164,7 +213,9 @@ class ArtifactPipeline(Construct):
                 compute_type="BUILD_GENERAL1_MEDIUM",
                 image=IMAGE,
                 privileged_mode=step.privileged,
-                environment_variables=[variable(name=name, value=value) for name, value in step.environment.items()],
+                environment_variables=[
+                    variable(name=name, value=value) for name, value in self._variables(step).items()
+                ],
             ),
             logs_config=codebuild.CfnProject.LogsConfigProperty(
                 cloud_watch_logs=codebuild.CfnProject.CloudWatchLogsConfigProperty(
@@ -259,20 +310,3 @@ def check_artifact(place: str, name: str) -> None:
     """
     if not re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", name):
         raise ValueError(f"{place}: name must be lower case letters, digits and dashes, got {name!r}")
-
-
-def keep_releases(role: iam.Role, releases: DataBucket, prefix: str) -> None:
-    """Let ``role`` store objects under ``prefix`` that are not there yet, and look at those that are.
-
-    S3 tells a request that replaces from one that does not by its header ``If-None-Match``.
-    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html
-    """
-    releases.grant_read(role, f"{prefix}/*")
-    role.add_to_policy(
-        iam.PolicyStatement(
-            actions=["s3:PutObject"],
-            resources=[releases.bucket.arn_for_objects(f"{prefix}/*")],
-            conditions={"Null": {"s3:if-none-match": "false"}},
-        )
-    )
-    releases.key.grant(role, "kms:GenerateDataKey")

@@ -12,7 +12,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from ._access_log_bucket import AccessLogBucket
-from ._artifact_pipeline import ArtifactPipeline, Step, check_artifact, keep_releases
+from ._artifact_pipeline import ArtifactPipeline, Step, check_artifact
 from ._data_bucket import DataBucket
 from ._image_registry import PULL, PUSH, let_log_in
 from ._pipeline_source import PipelineSource
@@ -43,7 +43,7 @@ class ContainerPipeline(Construct):
     1. ``Test``: ``test_commands`` in the source. Nothing is built from what fails here.
     2. ``Build``: the image, pushed to ECR under its revision, and the list of all that is in it (SBOM, CycloneDX).
     3. ``Release``: waits for ECR's scan. If it finds nothing of severity ``fail_on`` or worse, the image gets its
-       version, its records are kept, and ``parameter_name`` then holds its reference by digest.
+       version and a signature, its records are kept, and ``parameter_name`` holds its reference by digest.
 
     The version is the commit's highest tag ``v1.2.3``, or ``rev-`` and the revision where it has none; a source from a
     bucket says it in a file VERSION. A version is one image for ever: another image of the same version stops.
@@ -53,6 +53,7 @@ class ContainerPipeline(Construct):
 
     - ``parameter_name``: the SSM parameter with the reference of the newest release. It outlives the stack.
     - ``pipeline_name``: name of the pipeline.
+    - ``signing_key``: signs releases.
 
     :param name: of the artifact: lower case letters, digits and dashes; one in the account and region.
     :param source: with the Dockerfile, and what starts the pipeline.
@@ -71,6 +72,7 @@ class ContainerPipeline(Construct):
     :param fail_on: the mildest severity of a finding that stops a release. Default: ``HIGH``.
     :param accepted_findings: findings that do not, with the reason. Default: none.
     :param scan_minutes: how long to wait for the scan, 1 to 60. Default: 10.
+    :param signing_key: signs releases; of type ECC_NIST_P256, for signing. Default: a new key.
     :param encryption_key: encrypts what stages hand over. Default: a new key, rotated yearly.
     :param access_logs: where S3 records who touched that. Default: a new bucket.
     :param log_encryption_key: encrypts logs; its policy must let CloudWatch Logs in. Default: CloudWatch's own key.
@@ -97,6 +99,7 @@ class ContainerPipeline(Construct):
         fail_on: Literal["CRITICAL", "HIGH", "MEDIUM", "LOW"] = "HIGH",
         accepted_findings: Mapping[str, str] | None = None,
         scan_minutes: int = 10,
+        signing_key: kms.IKey | None = None,
         encryption_key: kms.IKey | None = None,
         access_logs: AccessLogBucket | None = None,
         log_encryption_key: kms.IKey | None = None,
@@ -119,9 +122,6 @@ class ContainerPipeline(Construct):
             "FAIL_ON": fail_on,
             "ACCEPTED_FINDINGS": json.dumps(dict(accepted_findings or {}), sort_keys=True),
             "SCAN_MINUTES": str(scan_minutes),
-            "BUCKET": releases.bucket.bucket_name,
-            "PREFIX": name,
-            "PARAMETER": f"/artifacts/{name}",
         }
         self._stages = ArtifactPipeline(
             self,
@@ -143,9 +143,12 @@ class ContainerPipeline(Construct):
                     takes="Built",
                     tools="image_release",
                     environment=release,
+                    releases=True,
                     minutes=scan_minutes + 15,
                 ),
             ],
+            releases=releases,
+            signing_key=signing_key,
             encryption_key=encryption_key,
             access_logs=access_logs,
             log_encryption_key=log_encryption_key,
@@ -154,8 +157,9 @@ class ContainerPipeline(Construct):
         )
         self.parameter_name = self._stages.parameter_name
         self.pipeline_name = self._stages.pipeline.ref
+        self.signing_key = self._stages.signing_key
         self._let_build(repository, [sbom_image.repository, *base_repositories])
-        self._let_release(repository, releases, name)
+        self._let_release(repository)
         Validations.of(self._stages.node.find_child("Build")).acknowledge(
             Acknowledgment(
                 id="AwsSolutions-CB3",
@@ -166,6 +170,10 @@ class ContainerPipeline(Construct):
     def grant_read_parameter(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let ``grantee`` read which image is the newest release."""
         return self._stages.grant_read_parameter(grantee)
+
+    def grant_verify(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Let ``grantee`` verify signatures of releases, by KMS or with the public key."""
+        return self._stages.grant_verify(grantee)
 
     def _check(
         self, test_commands: Sequence[str], fail_on: str, accepted_findings: Mapping[str, str], scan_minutes: int
@@ -188,11 +196,7 @@ class ContainerPipeline(Construct):
             each.grant(role, *PULL)
         let_log_in(role)
 
-    def _let_release(self, repository: ecr.IRepository, releases: DataBucket, name: str) -> None:
+    def _let_release(self, repository: ecr.IRepository) -> None:
         role = self._stages.roles["Release"]
         look = ["ecr:BatchGetImage", "ecr:DescribeImages", "ecr:DescribeImageScanFindings"]
-        repository.grant(role, *look, "ecr:PutImage")
-        keep_releases(role, releases, name)
-        iam.Grant.add_to_principal(
-            grantee=role, actions=["ssm:PutParameter"], resource_arns=[self._stages.parameter_arn]
-        )
+        repository.grant(role, *look, *PUSH)  # the signature is an image of its own

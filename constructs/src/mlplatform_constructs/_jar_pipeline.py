@@ -9,7 +9,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from ._access_log_bucket import AccessLogBucket
-from ._artifact_pipeline import ArtifactPipeline, Step, check_artifact, keep_releases
+from ._artifact_pipeline import ArtifactPipeline, Step, check_artifact
 from ._data_bucket import DataBucket
 from ._pipeline_source import PipelineSource
 
@@ -54,7 +54,7 @@ class JarPipeline(Construct):
     1. ``Test``: the unit tests. Nothing is built from what fails here.
     2. ``Build``: the jar, its checksum, and the list of all that is in it (SBOM, CycloneDX).
     3. ``Release``: stores them as ``<name>/<version>/`` in ``releases``, with ``jar.json`` (file, sha256, version,
-       revision), and writes the jar's address to ``parameter_name``.
+       revision) and its signature, and writes the jar's address to ``parameter_name``.
 
     The version is the commit's highest tag ``v1.2.3``, or ``rev-`` and the revision where it has none; a source from a
     bucket says it in a file VERSION. What is stored is never replaced, not even by the pipeline: S3 refuses it. A
@@ -64,11 +64,13 @@ class JarPipeline(Construct):
 
     - ``parameter_name``: the SSM parameter with the address of the newest release. It outlives the stack.
     - ``pipeline_name``: name of the pipeline.
+    - ``signing_key``: signs releases.
 
     :param name: of the artifact: lower case letters, digits and dashes; one in the account and region.
     :param source: with the build's files, and what starts the pipeline.
     :param releases: keeps jars and records.
     :param build: how the jar is made. Default: Maven.
+    :param signing_key: signs releases; of type ECC_NIST_P256, for signing. Default: a new key.
     :param encryption_key: encrypts what stages hand over. Default: a new key, rotated yearly.
     :param access_logs: where S3 records who touched that. Default: a new bucket.
     :param log_encryption_key: encrypts logs; its policy must let CloudWatch Logs in. Default: CloudWatch's own key.
@@ -85,6 +87,7 @@ class JarPipeline(Construct):
         source: PipelineSource,
         releases: DataBucket,
         build: JarBuild | None = None,
+        signing_key: kms.IKey | None = None,
         encryption_key: kms.IKey | None = None,
         access_logs: AccessLogBucket | None = None,
         log_encryption_key: kms.IKey | None = None,
@@ -96,7 +99,6 @@ class JarPipeline(Construct):
         build = build or JarBuild.maven()
         self._check(build.test, build.package)
         runtimes = {"java": build.java}
-        kept = {"BUCKET": releases.bucket.bucket_name, "PREFIX": name, "PARAMETER": f"/artifacts/{name}"}
         self._stages = ArtifactPipeline(
             self,
             "Stages",
@@ -113,8 +115,10 @@ class JarPipeline(Construct):
                     environment={"JAR": build.jar, "SBOM": build.sbom},
                     runtimes=runtimes,
                 ),
-                Step(name="Release", takes="Built", tools="jar_release", environment=kept, minutes=15),
+                Step(name="Release", takes="Built", tools="jar_release", releases=True, minutes=15),
             ],
+            releases=releases,
+            signing_key=signing_key,
             encryption_key=encryption_key,
             access_logs=access_logs,
             log_encryption_key=log_encryption_key,
@@ -123,15 +127,15 @@ class JarPipeline(Construct):
         )
         self.parameter_name = self._stages.parameter_name
         self.pipeline_name = self._stages.pipeline.ref
-        role = self._stages.roles["Release"]
-        keep_releases(role, releases, name)
-        iam.Grant.add_to_principal(
-            grantee=role, actions=["ssm:PutParameter"], resource_arns=[self._stages.parameter_arn]
-        )
+        self.signing_key = self._stages.signing_key
 
     def grant_read_parameter(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let ``grantee`` read which jar is the newest release."""
         return self._stages.grant_read_parameter(grantee)
+
+    def grant_verify(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Let ``grantee`` verify signatures of releases, by KMS or with the public key."""
+        return self._stages.grant_verify(grantee)
 
     def _check(self, test: Sequence[str], package: Sequence[str]) -> None:
         if not test:

@@ -6,7 +6,8 @@ import json
 import os
 from pathlib import Path
 
-from .commands import Failed, Stop, aws, main, run, setting, show
+from .commands import Stop, main, run, setting, show
+from .images import digest_of
 from .versions import revision_tag, version_of
 
 OUTPUT = Path("release")
@@ -35,17 +36,6 @@ def build() -> None:
     image = {"repository": uri, "digest": digest, "reference": f"{uri}@{digest}", "version": version}
     (OUTPUT / "image.json").write_text(json.dumps({**image, "revision": revision}, indent=2), encoding="utf-8")
     print(f"built {version} from {revision}: {uri}@{digest}")
-
-
-def digest_of(repository: str, tag: str) -> str | None:
-    """Digest of the image with a tag, or None where there is none."""
-    try:
-        found = aws("ecr", "describe-images", "--repository-name", repository, "--image-ids", f"imageTag={tag}")
-    except Failed as problem:
-        if "ImageNotFoundException" in str(problem):
-            return None
-        raise
-    return str(found["imageDetails"][0]["imageDigest"])
 
 
 def _log_in(registry: str) -> None:

@@ -1,16 +1,16 @@
-"""Waits for the scan of an image, and gives the image its version if nothing in it is too bad."""
+"""Waits for the scan of an image; if it finds nothing too bad, gives the image its version and a signature."""
 
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from .commands import Failed, Stop, aws, main, run, setting
-from .image_build import digest_of
+from .commands import Failed, Stop, aws, main, setting
+from .images import digest_of, put_manifest
 from .kept import keep
+from .signing import sign_image
 
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL")
 PAUSE_SECONDS = 15
@@ -18,7 +18,7 @@ _FORMATS = ("application/vnd.docker.distribution.manifest.v2+json", "application
 
 
 def release() -> None:
-    """Keep the records, set the version's tag, and tell the parameter which image it is.
+    """Set the version's tag, sign, keep the records, and tell the parameter which image it is.
 
     :raises Stop: where the scan finds what the threshold does not allow, or the version is another image already.
     """
@@ -28,6 +28,7 @@ def release() -> None:
     Path("findings.json").write_text(json.dumps(scan, indent=2, default=str), encoding="utf-8")
     _refuse(findings(scan), image["reference"])
     _tag(name, image["digest"], image["version"])
+    sign_image(image["repository"], image["digest"])
     for file in ("image.json", "sbom.json", "findings.json"):
         keep(Path(file), f"{image['version']}/{file}", revision=image["revision"])
     aws("ssm", "put-parameter", "--name", setting("PARAMETER"), "--type", "String", "--overwrite",
@@ -95,12 +96,7 @@ def _tag(repository: str, digest: str, version: str) -> None:
         raise Stop(f"{repository}:{version}: is {there} already; give this revision another version")
     named = ("--repository-name", repository, "--image-ids", f"imageDigest={digest}")
     (found,) = aws("ecr", "batch-get-image", *named, "--accepted-media-types", *_FORMATS)["images"]
-    with tempfile.NamedTemporaryFile("w", suffix=".json", newline="") as manifest:
-        manifest.write(found["imageManifest"])
-        manifest.flush()
-        run("aws", "ecr", "put-image", "--repository-name", repository, "--image-tag", version,
-            "--image-manifest", f"file://{manifest.name}",
-            "--image-manifest-media-type", found["imageManifestMediaType"])  # fmt: skip
+    put_manifest(repository, version, found["imageManifest"], found["imageManifestMediaType"])
 
 
 if __name__ == "__main__":

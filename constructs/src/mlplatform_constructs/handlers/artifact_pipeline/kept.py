@@ -36,7 +36,8 @@ def keep(path: Path, key: str, *, revision: str) -> bool:
     return True
 
 
-def revision_of(key: str) -> str:
-    """The revision that an object was stored for."""
-    found = aws("s3api", "head-object", "--bucket", setting("BUCKET"), "--key", f"{setting('PREFIX')}/{key}")
-    return str(found["Metadata"].get("revision", "none"))
+def kept(key: str) -> tuple[str, str]:
+    """Of an object that was stored: its revision, and its checksum in hexadecimal digits."""
+    place = ("--bucket", setting("BUCKET"), "--key", f"{setting('PREFIX')}/{key}")
+    found = aws("s3api", "head-object", *place, "--checksum-mode", "ENABLED")
+    return str(found["Metadata"]["revision"]), base64.b64decode(found["ChecksumSHA256"]).hex()
