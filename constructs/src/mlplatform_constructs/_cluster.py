@@ -119,6 +119,7 @@ class KubernetesCluster(Construct):
             self,
             "Nodes",
             cluster=self.cluster,
+            name=self.cluster_name,
             release=self.release,
             node_groups=self.node_groups,
             autoscaler=autoscaler,
@@ -126,6 +127,7 @@ class KubernetesCluster(Construct):
             vpc_cni=vpc_cni,
             vpc_cni_role=self._vpc_cni_role(),
             service_cidr=service_cidr,
+            log_encryption_key=log_encryption_key,
         ).role
         self._warn()
 

@@ -7,11 +7,13 @@ from typing import Any, Literal
 from aws_cdk import Acknowledgment, Validations
 from aws_cdk import aws_eks_v2 as eks
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from ._kubernetes_release import KubernetesRelease
 from ._managed_node_groups import Control, create_node_groups
 from ._node_group import NodeGroupSpec
+from ._node_group_sizes import NodeGroupSizes, PlacedGroup
 from ._vpc_cni import VpcCni
 
 _NODE_POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly")
@@ -22,6 +24,7 @@ class ClusterNodes(Construct):
 
     Nodes get what joining the cluster and pulling images takes, and nothing else: the VPC CNI has a role of its own.
 
+    :param name: of the cluster, known at synthesis.
     :param vpc_cni_role: the CNI's role, already tied to its service account.
     :param subnets: zone to the private subnet's id.
     """
@@ -32,6 +35,7 @@ class ClusterNodes(Construct):
         id: str,
         *,
         cluster: eks.Cluster,
+        name: str,
         release: KubernetesRelease,
         node_groups: Sequence[NodeGroupSpec],
         autoscaler: Literal["cluster_autoscaler", "karpenter"],
@@ -39,6 +43,7 @@ class ClusterNodes(Construct):
         vpc_cni: VpcCni,
         vpc_cni_role: iam.Role,
         service_cidr: str,
+        log_encryption_key: kms.IKey | None,
     ) -> None:
         super().__init__(scope, id)
         self.role = self._role()
@@ -53,19 +58,20 @@ class ClusterNodes(Construct):
         groups = Construct(self, "Groups")
         system, others = Construct(groups, "system"), Construct(groups, "others")
         templates = Construct(self, "LaunchTemplates")
-        one_per_zone = autoscaler == "cluster_autoscaler"
-        for spec in node_groups:
+        placed = _placed(node_groups, autoscaler, subnets)
+        sizes = NodeGroupSizes(
+            self,
+            "Sizes",
+            cluster_name=control.cluster_name,
+            name=name,
+            groups=[group for of_spec in placed.values() for group in of_spec],
+            log_encryption_key=log_encryption_key,
+        )
+        for spec, of_spec in placed.items():
             place = system if spec.purpose == NodeGroupSpec.SYSTEM else others
-            if one_per_zone or place is system:
-                zones = spec.availability_zones or tuple(subnets)
-                by_zone = {zone: [subnets[zone]] for zone in zones}
-                create_node_groups(
-                    Construct(place, spec.name),
-                    templates,
-                    spec,
-                    control=control,
-                    subnets=by_zone if one_per_zone else {"AllZones": [subnets[zone] for zone in zones]},
-                )
+            create_node_groups(
+                Construct(place, spec.name), templates, spec, control=control, groups=of_spec, sizes=sizes
+            )
 
         network = self._add_on("vpc-cni", control, release, {"enableNetworkPolicy": "true", "env": vpc_cni.environment})
         network.node.add_dependency(vpc_cni_role)
@@ -105,6 +111,20 @@ class ClusterNodes(Construct):
             )
         )
         return role
+
+
+def _placed(
+    node_groups: Sequence[NodeGroupSpec], autoscaler: str, subnets: Mapping[str, str]
+) -> dict[NodeGroupSpec, list[PlacedGroup]]:
+    """The groups to make: one in each zone under the Cluster Autoscaler, and under Karpenter one of the system's."""
+    placed: dict[NodeGroupSpec, list[PlacedGroup]] = {}
+    for spec in node_groups:
+        zones = spec.availability_zones or tuple(subnets)
+        if autoscaler == "cluster_autoscaler":
+            placed[spec] = [PlacedGroup(spec, zone, (subnets[zone],)) for zone in zones]
+        elif spec.purpose == NodeGroupSpec.SYSTEM:
+            placed[spec] = [PlacedGroup(spec, "AllZones", tuple(subnets[zone] for zone in zones))]
+    return placed
 
 
 def placement(node_groups: Sequence[NodeGroupSpec], purpose: str) -> dict[str, Any]:

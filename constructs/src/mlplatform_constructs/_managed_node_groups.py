@@ -1,6 +1,6 @@
 """What a node group becomes in EKS."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aws_cdk import CfnTag, Fn
@@ -9,6 +9,7 @@ from aws_cdk import aws_eks_v2 as eks
 from constructs import Construct
 
 from ._node_group import NodeGroupSpec
+from ._node_group_sizes import NodeGroupSizes, PlacedGroup
 
 _BOUNDARY = "node-config"
 
@@ -31,37 +32,35 @@ def create_node_groups(
     spec: NodeGroupSpec,
     *,
     control: Control,
-    subnets: Mapping[str, Sequence[str]],
+    groups: Sequence[PlacedGroup],
+    sizes: NodeGroupSizes,
 ) -> None:
-    """One managed node group for each entry of ``subnets``, all from one launch template.
+    """The managed node groups of a spec, all from one launch template.
 
-    Each starts with its minimum. After that the autoscaler decides, but CloudFormation sets the number back to the
-    minimum whenever ``min_per_zone`` or ``max_per_zone`` changes: change them while the group is idle.
+    Each starts with its minimum. After that the autoscaler decides, and a deployment keeps what it finds.
 
     :param scope: where the groups go.
     :param templates: where the launch template goes.
-    :param subnets: construct id of a group to the subnets that its nodes run in.
+    :param sizes: tells how many nodes each of the groups has.
     """
     template = _launch_template(templates, spec, control)
     launch_template = eks.CfnNodegroup.LaunchTemplateSpecificationProperty(
         id=template.ref, version=template.attr_latest_version_number
     )
     own_image = spec.image_id is not None
-    for id, subnet_ids in subnets.items():
+    for group in groups:
         eks.CfnNodegroup(
             scope,
-            id,
+            group.place,
             cluster_name=control.cluster_name,
             node_role=control.node_role_arn,
-            subnets=list(subnet_ids),
+            subnets=list(group.subnets),
             ami_type=spec.image,
             version=None if own_image else control.minor,
             capacity_type=spec.capacity.upper(),
             instance_types=list(spec.instance_types),
             scaling_config=eks.CfnNodegroup.ScalingConfigProperty(
-                min_size=spec.min_per_zone * len(subnet_ids),
-                desired_size=spec.min_per_zone * len(subnet_ids),
-                max_size=spec.max_per_zone * len(subnet_ids),
+                min_size=group.least, desired_size=sizes.desired(group), max_size=group.most
             ),
             labels=spec.labels,
             taints=[

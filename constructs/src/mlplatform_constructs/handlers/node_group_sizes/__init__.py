@@ -1,0 +1,1 @@
+"""Tells how many nodes the groups of a cluster have."""
