@@ -210,7 +210,7 @@ def answers(aws_calls: Aws, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, A
 
     clients = {"ds": aws_calls.ds, "secretsmanager": aws_calls.secrets}
     monkeypatch.setattr(index.boto3, "client", clients.__getitem__)
-    monkeypatch.setattr(index.urllib.request, "urlopen", put)
+    monkeypatch.setattr("urllib.request.urlopen", put)
     monkeypatch.setenv("AWS_LAMBDA_LOG_GROUP_NAME", "the-log")
     return sent
 

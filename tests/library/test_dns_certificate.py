@@ -117,7 +117,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         sent.append(json.loads(request.data))
         return io.BytesIO()
 
-    monkeypatch.setattr(index.urllib.request, "urlopen", put)
+    monkeypatch.setattr("urllib.request.urlopen", put)
     monkeypatch.setenv("AWS_LAMBDA_LOG_GROUP_NAME", "the-log")
     return sent
 

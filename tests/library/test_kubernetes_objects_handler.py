@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from mlplatform_constructs.handlers.custom_resource import RESPONSE_BYTES
 from mlplatform_constructs.handlers.kubernetes_objects import index, readiness
 from mlplatform_constructs.handlers.kubernetes_objects.kubectl import Failure, Kubectl, stub
 from tests.manifests import Object, config_map, deployment, webhook
@@ -176,14 +175,14 @@ def test_a_wait_in_vain_names_object_state_what_to_do_and_log_group(
     found["metadata"] |= {"generation": 1}
     found["status"]["conditions"] = [{"type": "Available", "status": "False", "message": "no minimum availability"}]
     tools.answer({"kubectl get": (json.dumps(found), "", 0)})
-    monkeypatch.setattr(index, "SPARE_SECONDS", LIVES_MILLISECONDS / 1_000 - 1)
+    monkeypatch.setattr(index, "ANSWER_SECONDS", LIVES_MILLISECONDS / 1_000 - 1)
     index.handler(cloudformation.event("Create", "Readiness", Minutes="10", Waits=waits("RolledOut")), Context)
     assert cloudformation.answer()["Status"] == "FAILED"
     assert cloudformation.answer()["Reason"].splitlines() == [
         "Not ready after 10 minutes:",
         "Deployment team-a/server must be RolledOut: of 1 pods 1 are of the newest generation and 0 are available; "
-        "Available is False: no minimum availability. To do: see whether there is a node.",
-        "Log group: /aws/lambda/keeper",
+        "Available is False: no minimum availability. To do: see whether there is a node. "
+        "(log group /aws/lambda/keeper)",
     ]
 
 
@@ -263,17 +262,10 @@ def test_a_long_failure_fits_into_the_answer_with_its_beginning_and_its_end(
     index.handler(cloudformation.event("Create", "Inventory", Owner="c8", Objects="[]"), Context)
     (body,) = cloudformation.bodies
     reason = cloudformation.answer()["Reason"]
-    assert 3_500 < len(body) <= index.RESPONSE_BYTES
+    assert 3_500 < len(body) <= RESPONSE_BYTES
     assert reason.startswith("kubectl apply: first line")
-    assert reason.endswith("last line\nLog group: /aws/lambda/keeper")
+    assert reason.endswith("last line (log group /aws/lambda/keeper)")
     assert "characters are in the log only" in reason
-
-
-@given(st.text(max_size=3_000), st.integers(100, 2_000))
-def test_a_shortened_text_fits_and_a_short_one_stays(text: str, room: int) -> None:
-    short = index.shortened(text, room)
-    assert len(json.dumps(short)) - 2 <= room
-    assert (short == text) == (len(json.dumps(text)) - 2 <= room)
 
 
 DONE = {"observedGeneration": 1, "updatedReplicas": 2, "availableReplicas": 2}

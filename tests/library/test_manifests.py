@@ -326,11 +326,11 @@ def test_the_function_runs_as_the_handler_of_the_cdk_does(delivery: Delivery) ->
     functions = {
         r["Properties"]["Handler"]: r["Properties"] for r in template["Resources"].values() if "Lambda::F" in r["Type"]
     }
-    ours, cdks = functions["kubernetes_objects.index.handler"], functions["index.handler"]
+    ours, cdks = functions["handlers.kubernetes_objects.index.handler"], functions["index.handler"]
     for name in ("Role", "Layers", "Runtime", "Timeout", "MemorySize"):
         assert ours[name] == cdks[name], name
     assert ours.get("VpcConfig") == cdks.get("VpcConfig")
-    assert len([name for name in functions if name.startswith("kubernetes_objects")]) == 1
+    assert len([name for name in functions if name.startswith("handlers.kubernetes_objects")]) == 1
 
 
 def test_tokens_arrive_as_they_are(delivery: Delivery) -> None:

@@ -200,8 +200,9 @@ def test_the_asset_is_the_handler_and_the_pinned_client_and_the_same_each_time(t
             for id, each in assets.items()
             if each["displayName"].endswith("Users/Function/Code")
         )
-        names = {path.name for path in found[1].iterdir()}
-        assert names == {"metadata_database", "pymysql"}
+        assert {path.name for path in found[1].iterdir()} == {"handlers", "pymysql"}
+        names = {path.name for path in (found[1] / "handlers").iterdir()}
+        assert names == {"__init__.py", "custom_resource.py", "metadata_database"}
         assert not list(found[1].rglob("__pycache__"))
         return str(found[0])
 

@@ -397,7 +397,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         heard.append(json.loads(request.data))
         return Response()
 
-    monkeypatch.setattr(index.urllib.request, "urlopen", urlopen)
+    monkeypatch.setattr("urllib.request.urlopen", urlopen)
     monkeypatch.setenv("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/users")
     monkeypatch.setenv("MASTER_SECRET", MASTER)
     return heard

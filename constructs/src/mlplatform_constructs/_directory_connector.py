@@ -1,8 +1,7 @@
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
-from aws_cdk import Acknowledgment, CustomResource, Duration, IgnoreMode, RemovalPolicy, Stack, Validations
+from aws_cdk import Acknowledgment, CustomResource, Duration, RemovalPolicy, Stack, Validations
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -11,7 +10,8 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-_HANDLERS = Path(__file__).parent / "handlers"
+from ._handler_code import handler_code
+
 _NETWORK_ACTIONS = (
     "ec2:AuthorizeSecurityGroupEgress",
     "ec2:AuthorizeSecurityGroupIngress",
@@ -78,12 +78,8 @@ class DirectoryConnector(Construct):
             description=f"Makes and deletes the connector to {domain_name}",
             runtime=lambda_.Runtime.PYTHON_3_14,
             architecture=lambda_.Architecture.ARM_64,
-            code=lambda_.Code.from_asset(
-                str(_HANDLERS),
-                exclude=["*", "!directory_connector", "!directory_connector/*.py"],
-                ignore_mode=IgnoreMode.GIT,
-            ),
-            handler="directory_connector.index.handler",
+            code=handler_code("directory_connector"),
+            handler="handlers.directory_connector.index.handler",
             role=role,
             log_group=log_group,
             timeout=Duration.minutes(15),  # a connector takes some five

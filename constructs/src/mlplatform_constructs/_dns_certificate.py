@@ -1,7 +1,6 @@
 from collections.abc import Sequence
-from pathlib import Path
 
-from aws_cdk import CustomResource, Duration, IgnoreMode, RemovalPolicy
+from aws_cdk import CustomResource, Duration, RemovalPolicy
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -9,7 +8,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_route53 as route53
 from constructs import Construct
 
-_HANDLERS = Path(__file__).parent / "handlers"
+from ._handler_code import handler_code
 
 
 class DnsCertificate(Construct):
@@ -74,12 +73,8 @@ class DnsCertificate(Construct):
             description="Deletes the records that proved the domains of a certificate that goes",
             runtime=lambda_.Runtime.PYTHON_3_14,
             architecture=lambda_.Architecture.ARM_64,
-            code=lambda_.Code.from_asset(
-                str(_HANDLERS),
-                exclude=["*", "!certificate_records", "!certificate_records/*.py"],
-                ignore_mode=IgnoreMode.GIT,
-            ),
-            handler="certificate_records.index.handler",
+            code=handler_code("certificate_records"),
+            handler="handlers.certificate_records.index.handler",
             role=role,
             log_group=log_group,
             timeout=Duration.minutes(2),

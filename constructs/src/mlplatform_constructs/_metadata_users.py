@@ -18,7 +18,8 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-_HANDLERS = Path(__file__).parent / "handlers"
+from ._handler_code import LIBRARY, SHARED
+
 _NETWORK_ACTIONS = (
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
@@ -83,7 +84,7 @@ class MetadataUsers(Construct):
                 runtime=lambda_.Runtime.PYTHON_3_14,
                 architecture=lambda_.Architecture.ARM_64,
                 code=lambda_.Code.from_asset(folder),
-                handler="metadata_database.index.handler",
+                handler="handlers.metadata_database.index.handler",
                 role=role,
                 log_group=log_group,
                 timeout=Duration.minutes(5),
@@ -159,6 +160,12 @@ class MetadataUsers(Construct):
 def _code() -> Iterator[str]:
     """A folder with the handler and the installed MySQL client beside it, until both are staged as an asset."""
     with tempfile.TemporaryDirectory() as folder:
-        for source in (_HANDLERS / "metadata_database", Path(pymysql.__file__).parent):
-            shutil.copytree(source, Path(folder) / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+        parts = {path: LIBRARY / path for path in (*SHARED, "handlers/metadata_database")}
+        for path, source in {**parts, "pymysql": Path(pymysql.__file__).parent}.items():
+            target = Path(folder) / path
+            target.parent.mkdir(exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, target)
         yield folder

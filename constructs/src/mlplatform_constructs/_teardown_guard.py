@@ -1,8 +1,7 @@
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar
 
-from aws_cdk import Acknowledgment, CustomResource, Duration, IgnoreMode, RemovalPolicy, Stack, Validations
+from aws_cdk import Acknowledgment, CustomResource, Duration, RemovalPolicy, Stack, Validations
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_eks_v2 as eks
 from aws_cdk import aws_iam as iam
@@ -12,8 +11,8 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct, IDependable
 
 from ._cluster import KubernetesCluster
+from ._handler_code import handler_code
 
-_HANDLERS = Path(__file__).parent / "handlers"
 _NETWORK_ACTIONS = (
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
@@ -102,10 +101,8 @@ class TeardownGuard(Construct):
             description="Deletes load balancers, nodes and disks that controllers made, before the cluster goes",
             runtime=lambda_.Runtime.PYTHON_3_14,
             architecture=lambda_.Architecture.ARM_64,
-            code=lambda_.Code.from_asset(
-                str(_HANDLERS), exclude=["*", "!teardown_guard", "!teardown_guard/*.py"], ignore_mode=IgnoreMode.GIT
-            ),
-            handler="teardown_guard.index.handler",
+            code=handler_code("teardown_guard"),
+            handler="handlers.teardown_guard.index.handler",
             role=role,
             log_group=log_group,
             timeout=Duration.minutes(15),  # the longest there is

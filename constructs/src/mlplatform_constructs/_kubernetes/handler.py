@@ -1,17 +1,16 @@
 """The function that waits for objects and removes them, next to the one of the CDK that applies them."""
 
-from pathlib import Path
 from typing import cast
 
-from aws_cdk import Acknowledgment, Duration, IgnoreMode, Validations
+from aws_cdk import Acknowledgment, Duration, Validations
 from aws_cdk import aws_eks_v2 as eks
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from .._handler_code import handler_code
 from .contents import ClusterContents
 
-_HANDLERS = Path(__file__).parents[1] / "handlers"
 _ID = "ObjectKeeper"
 
 
@@ -42,12 +41,8 @@ def _keeper(provider: Construct) -> lambda_.Function:
         provider,
         _ID,
         description="Waits for Kubernetes objects and removes them, by kubectl",
-        code=lambda_.Code.from_asset(
-            str(_HANDLERS),
-            exclude=["*", "!kubernetes_objects", "!kubernetes_objects/*.py"],
-            ignore_mode=IgnoreMode.GIT,
-        ),
-        handler="kubernetes_objects.index.handler",
+        code=handler_code("kubernetes_objects"),
+        handler="handlers.kubernetes_objects.index.handler",
         runtime=handler.runtime,
         role=handler.role,
         timeout=Duration.minutes(15),

@@ -4,13 +4,12 @@ not delete them with the certificate, so that the zone itself could not be delet
 Does nothing until its custom resource is deleted, which is after the certificate is.
 """
 
-import json
-import os
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import boto3
+
+from ..custom_resource import answer
 
 _PROOFS = ".acm-validations.aws"
 
@@ -20,10 +19,10 @@ def handler(event: Mapping[str, Any], _context: object) -> None:
     identity = event.get("PhysicalResourceId") or f"certificate-records-{event['RequestId']}"
     try:
         names = delete_records(event["ResourceProperties"]) if event["RequestType"] == "Delete" else []
-        _answer(event, "SUCCESS", identity, f"deleted: {', '.join(names) or 'nothing'}")
+        answer(event, "SUCCESS", identity, f"deleted: {', '.join(names) or 'nothing'}")
     except Exception as error:
         # Whatever went wrong must reach the person who deletes the stack, or CloudFormation waits an hour for nothing.
-        _answer(event, "FAILED", identity, f"{error} (log group {os.environ['AWS_LAMBDA_LOG_GROUP_NAME']})")
+        answer(event, "FAILED", identity, str(error))
 
 
 def delete_records(properties: Mapping[str, Any]) -> list[str]:
@@ -54,21 +53,3 @@ def _proofs(route53: Any, zone: str, domains: Sequence[str]) -> Iterator[Mapping
             ours = record["Type"] == "CNAME" and label.startswith("_") and parent in suffixes
             if ours and targets and all(target.rstrip(".").endswith(_PROOFS) for target in targets):
                 yield record
-
-
-def _answer(event: Mapping[str, Any], status: str, identity: str, reason: str) -> None:
-    print(json.dumps({"status": status, "reason": reason}))
-    body = {
-        "Status": status,
-        "Reason": reason[:3000],
-        "PhysicalResourceId": identity,
-        "StackId": event["StackId"],
-        "RequestId": event["RequestId"],
-        "LogicalResourceId": event["LogicalResourceId"],
-    }
-    # An empty content type: the address is signed without one.
-    request = urllib.request.Request(
-        event["ResponseURL"], data=json.dumps(body).encode(), method="PUT", headers={"Content-Type": ""}
-    )
-    with urllib.request.urlopen(request, timeout=20):
-        pass

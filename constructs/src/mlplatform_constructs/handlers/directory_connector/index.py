@@ -4,21 +4,20 @@ The password of the service account goes from Secrets Manager to Directory Servi
 """
 
 import json
-import os
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import boto3
 
+from ..custom_resource import ANSWER_SECONDS, answer
+
 _POLL_SECONDS = 15
-_LEFT_FOR_THE_ANSWER = 30  # seconds
 
 
 def handler(event: Mapping[str, Any], context: Any) -> None:
     """Answer CloudFormation when the directory is there, or gone."""
-    deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _LEFT_FOR_THE_ANSWER
+    deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - ANSWER_SECONDS
     connector = Connector(boto3.client("ds"), boto3.client("secretsmanager"), deadline=deadline)
     identity = event.get("PhysicalResourceId", "none")
     try:
@@ -26,10 +25,10 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
             connector.delete(identity)
         elif event["RequestType"] == "Create" or event["ResourceProperties"] != event["OldResourceProperties"]:
             identity = connector.create(event["ResourceProperties"])  # another id: the former one is deleted next
-        _answer(event, "SUCCESS", identity, "done")
+        answer(event, "SUCCESS", identity, "done")
     except Exception as error:
         # Whatever went wrong must reach the person who deploys, or CloudFormation waits an hour for nothing.
-        _answer(event, "FAILED", identity, f"{error} (log group {os.environ['AWS_LAMBDA_LOG_GROUP_NAME']})")
+        answer(event, "FAILED", identity, str(error))
 
 
 class Connector:
@@ -99,21 +98,3 @@ class Connector:
         if time.monotonic() + _POLL_SECONDS > self._deadline:
             raise RuntimeError(too_late)
         self._sleep(_POLL_SECONDS)
-
-
-def _answer(event: Mapping[str, Any], status: str, identity: str, reason: str) -> None:
-    print(json.dumps({"status": status, "reason": reason}))
-    body = {
-        "Status": status,
-        "Reason": reason[:3000],
-        "PhysicalResourceId": identity,
-        "StackId": event["StackId"],
-        "RequestId": event["RequestId"],
-        "LogicalResourceId": event["LogicalResourceId"],
-    }
-    # An empty content type: the address is signed without one.
-    request = urllib.request.Request(
-        event["ResponseURL"], data=json.dumps(body).encode(), method="PUT", headers={"Content-Type": ""}
-    )
-    with urllib.request.urlopen(request, timeout=20):
-        pass

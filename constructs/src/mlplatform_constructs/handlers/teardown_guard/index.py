@@ -1,17 +1,13 @@
 """Entry point of the custom resource: does nothing until its stack is deleted."""
 
-import json
-import os
 import time
-import urllib.request
 from typing import Any
 
 import boto3
 
+from ..custom_resource import ANSWER_SECONDS, answer
 from .kubernetes import KubernetesApi
 from .sweep import sweep
-
-_LEFT_FOR_THE_ANSWER = 30  # seconds
 
 
 def handler(event: dict[str, Any], context: Any) -> None:
@@ -19,10 +15,10 @@ def handler(event: dict[str, Any], context: Any) -> None:
     identity = event.get("PhysicalResourceId") or f"teardown-guard-{event['RequestId']}"
     try:
         reason = _sweep(event, context) if event["RequestType"] == "Delete" else "nothing to do before the deletion"
-        _answer(event, "SUCCESS", identity, reason)
+        answer(event, "SUCCESS", identity, reason)
     except Exception as error:
         # Whatever went wrong must reach the person who deletes the stack, or CloudFormation waits for nothing.
-        _answer(event, "FAILED", identity, f"{error} (log group {os.environ['AWS_LAMBDA_LOG_GROUP_NAME']})")
+        answer(event, "FAILED", identity, str(error))
 
 
 def _sweep(event: dict[str, Any], context: Any) -> str:
@@ -32,7 +28,7 @@ def _sweep(event: dict[str, Any], context: Any) -> str:
     api = KubernetesApi.of_cluster(properties["ClusterName"])
     if api is None:
         return f"cluster {properties['ClusterName']} is gone already"
-    seconds = context.get_remaining_time_in_millis() / 1000 - _LEFT_FOR_THE_ANSWER
+    seconds = context.get_remaining_time_in_millis() / 1000 - ANSWER_SECONDS
     kept = sweep(api, volumes=properties["DeleteVolumes"] == "true", deadline=time.monotonic() + seconds)
     return f"kept volumes: {', '.join(kept)}" if kept else "nothing left"
 
@@ -41,21 +37,3 @@ def _stack_goes(stack_id: str) -> bool:
     """Whether the whole stack is being deleted. An update that drops or renames the guard deletes the guard alone."""
     (stack,) = boto3.client("cloudformation").describe_stacks(StackName=stack_id)["Stacks"]
     return str(stack["StackStatus"]) in ("DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS")
-
-
-def _answer(event: dict[str, Any], status: str, identity: str, reason: str) -> None:
-    print(json.dumps({"status": status, "reason": reason}))
-    body = {
-        "Status": status,
-        "Reason": reason if len(reason) < 3000 else f"{reason[:1400]} ... {reason[-1400:]}",
-        "PhysicalResourceId": identity,
-        "StackId": event["StackId"],
-        "RequestId": event["RequestId"],
-        "LogicalResourceId": event["LogicalResourceId"],
-    }
-    # An empty content type: the address is signed without one.
-    request = urllib.request.Request(
-        event["ResponseURL"], data=json.dumps(body).encode(), method="PUT", headers={"Content-Type": ""}
-    )
-    with urllib.request.urlopen(request, timeout=20):
-        pass
