@@ -34,15 +34,30 @@ def test_it_stands_before_the_load_balancer(stack: cdk.Stack) -> None:
     assert properties(template, "AWS::WAFv2::WebACLAssociation")["ResourceArn"] == {"Ref": balancer}
 
 
-def test_people_may_write_and_upload_code(stack: cdk.Stack) -> None:
-    """What the common rules say of bodies is counted; all else that they find is refused."""
+def test_people_may_write_code_and_open_files(stack: cdk.Stack) -> None:
+    """What the common rules say of bodies, names of files and long sessions is counted; the rest is refused."""
     firewall(stack)
     rules = properties(Template.from_stack(stack), "AWS::WAFv2::WebACL")["Rules"]
     (common,) = [rule for rule in rules if rule["Name"] == "AWSManagedRulesCommonRuleSet"]
     assert common["OverrideAction"] == {"None": {}}
     overrides = common["Statement"]["ManagedRuleGroupStatement"]["RuleActionOverrides"]
-    assert all(each["Name"].endswith("_BODY") and each["ActionToUse"] == {"Count": {}} for each in overrides)
-    assert len(overrides) == 5
+    assert all(each["ActionToUse"] == {"Count": {}} for each in overrides)
+    names = {each["Name"] for each in overrides}
+    assert names - {name for name in names if name.endswith("_BODY")} == {
+        "RestrictedExtensions_QUERYARGUMENTS",
+        "RestrictedExtensions_URIPATH",
+        "SizeRestrictions_Cookie_HEADER",
+    }
+    assert len(names) == 8
+
+
+def test_no_metric_has_a_name_that_aws_keeps_for_itself(stack: cdk.Stack) -> None:
+    """https://docs.aws.amazon.com/waf/latest/APIReference/API_VisibilityConfig.html"""
+    firewall(stack)
+    acl = properties(Template.from_stack(stack), "AWS::WAFv2::WebACL")
+    metrics = {each["VisibilityConfig"]["MetricName"] for each in (acl, *acl["Rules"])}
+    assert len(metrics) == 1 + len(acl["Rules"])
+    assert not metrics & {"All", "Default_Action"}
 
 
 def test_a_flood_from_one_address_is_refused(stack: cdk.Stack) -> None:
@@ -61,7 +76,9 @@ def test_refusals_are_logged_without_what_opens_doors(stack: cdk.Stack) -> None:
     (destination,) = logging["LogDestinationConfigs"]
     *_, name = destination["Fn::Join"][1]
     group = template.find_resources("AWS::Logs::LogGroup")[name["Ref"]]["Properties"]
-    assert re.fullmatch(r"aws-waf-logs-Test-Firewall-[0-9a-f]{8}", group["LogGroupName"])
+    beginning, stack_id = group["LogGroupName"]["Fn::Join"][1]
+    assert re.fullmatch(r"aws-waf-logs-Test-Firewall-[0-9a-f]{8}-", beginning)
+    assert stack_id == {"Fn::Select": [2, {"Fn::Split": ["/", {"Ref": "AWS::StackId"}]}]}  # a stack's second life
     assert "KmsKeyId" in group
 
 

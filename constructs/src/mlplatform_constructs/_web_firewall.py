@@ -1,7 +1,7 @@
 import hashlib
 import re
 
-from aws_cdk import RemovalPolicy, Token
+from aws_cdk import Aws, Fn, RemovalPolicy, Token
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
@@ -21,10 +21,14 @@ _OF_BODIES = (
     "SizeRestrictions_BODY",
 )
 """Rules of the common set that look into bodies: there they would find the code that people write and upload."""
+_OF_FILES = ("RestrictedExtensions_QUERYARGUMENTS", "RestrictedExtensions_URIPATH")
+"""Rules that refuse files such as ``train.log`` and ``setup.ini``, which people open in notebooks by their path."""
+_OF_SESSIONS = ("SizeRestrictions_Cookie_HEADER",)
+"""Refuses cookies of more than 10 kB; a load balancer's session alone may have four of 4 kB."""
 
 _MANAGED = {
     "AWSManagedRulesAmazonIpReputationList": (),
-    "AWSManagedRulesCommonRuleSet": _OF_BODIES,
+    "AWSManagedRulesCommonRuleSet": (*_OF_BODIES, *_OF_FILES, *_OF_SESSIONS),
     "AWSManagedRulesKnownBadInputsRuleSet": (),
 }
 
@@ -32,10 +36,10 @@ _MANAGED = {
 class WebFirewall(Construct):
     """AWS WAF for a load balancer: addresses of ill repute, common attacks and floods are refused.
 
-    What the common rules find in a body is counted and passed on: notebooks and pipelines are code. Cookies and
-    ``Authorization`` are not logged.
+    What the common rules find in a body, in the name of a file or in the size of a session is counted and passed on:
+    notebooks and pipelines are code and files. Cookies and ``Authorization`` are not logged.
 
-    https://docs.aws.amazon.com/waf/latest/developerguide/aws-managed-rule-groups-list.html
+    https://docs.aws.amazon.com/waf/latest/developerguide/aws-managed-rule-groups-baseline.html
 
     :param load_balancer: what it protects.
     :param requests_per_address: requests that one address may make in five minutes. Default: 20000; an office behind
@@ -69,7 +73,7 @@ class WebFirewall(Construct):
             "WebAcl",
             scope="REGIONAL",
             default_action=waf.CfnWebACL.DefaultActionProperty(allow={}),
-            visibility_config=_visible("All"),
+            visibility_config=_visible("WebAcl"),  # AWS keeps "All" and "Default_Action" for itself
             rules=[
                 self._flood(requests_per_address),
                 *(_managed(name, counted, place) for place, (name, counted) in enumerate(_MANAGED.items(), start=1)),
@@ -102,9 +106,15 @@ class WebFirewall(Construct):
         )
 
     def _log_group_name(self) -> str:
-        """AWS WAF writes to names that begin like this only; the digest keeps a replacement from meeting its own."""
+        """AWS WAF writes to names that begin like this only.
+
+        The digest keeps a replacement from meeting its own name, the stack's id a stack that is made anew, after a
+        first deployment that failed as well, from meeting the log that was kept.
+        """
         words = re.sub(r"[^0-9A-Za-z]+", "-", self.node.path).strip("-")
-        return f"aws-waf-logs-{words[:80]}-{hashlib.sha256(self.node.path.encode()).hexdigest()[:8]}"
+        digest = hashlib.sha256(self.node.path.encode()).hexdigest()[:8]
+        stack = Fn.select(2, Fn.split("/", Aws.STACK_ID))
+        return f"aws-waf-logs-{words[:80]}-{digest}-{stack}"
 
     def _log_refusals(self) -> None:
         names = ("authorization", "cookie")
