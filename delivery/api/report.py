@@ -25,7 +25,9 @@ class Report:
 
     @classmethod
     def committed(cls, path: Path = REPORT) -> Self:
-        """The report of the newest release."""
+        """The report of the newest release. Before the first there is none, and everything is new."""
+        if not path.exists():
+            return cls("0.0.0", {})
         content = json.loads(path.read_text(encoding="utf-8"))
         return cls(content["version"], content["interface"])
 

@@ -225,6 +225,12 @@ def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert Report.committed(tmp_path / "api.json") == report
 
 
+def test_the_first_release_has_nothing_to_compare_with(tmp_path: Path) -> None:
+    nothing = Report.committed(tmp_path / "api.json")
+    assert Report("0.1.0", BEFORE).refusal(nothing) is None
+    assert {change.level for change in Report("0.1.0", BEFORE).changes_since(nothing)} == {Level.MINOR}
+
+
 @pytest.mark.parametrize(
     ("arguments", "version", "changed", "status", "written"),
     [
