@@ -1,12 +1,21 @@
-"""``python -m rehearsal.app ACCOUNT FOLDER``: one account's platform as a cloud assembly for the emulator's account."""
+"""``python -m rehearsal.app ACCOUNT FOLDER``: one account's platform as a cloud assembly for the emulator's account.
+
+With it comes the pipeline of ``config/delivery.toml``, as if it delivered this account alone.
+"""
 
 import sys
+from pathlib import Path
 
+from aws_cdk import App
+
+from config.delivery import DELIVERY, Wave, load_delivery
 from config.loader import load_account
 from config.schema import Account
 from rehearsal.paths import EMULATED_ACCOUNT
 from stacks.app import new_app
+from stacks.pipeline import PipelineStack
 from stacks.stage import PlatformStage
+from stacks.tools import ToolsStage
 
 
 def emulated(account: str) -> Account:
@@ -18,10 +27,23 @@ def emulated(account: str) -> Account:
 
 
 def synthesize(account: str, outdir: str) -> None:
-    """Write the stage that ``app.py`` makes of the account into ``outdir``."""
+    """Write the stage that ``app.py`` makes of the account, and its pipeline, into ``outdir``."""
     app = new_app(outdir=outdir)
-    PlatformStage(app, account, settings=emulated(account))
+    stage = PlatformStage(app, account, settings=emulated(account))
+    _deliver(app, stage, account)
     app.synth()
+
+
+def _deliver(app: App, stage: PlatformStage, account: str, file: Path = DELIVERY) -> None:
+    """The emulator has one account, which is that of the tools, too. Mirrors are left out: their addresses are real."""
+    if not file.exists():
+        return
+    wave = Wave(name="Rehearsal", accounts=(account,), approval=True, bake_minutes=1)
+    settings = load_delivery(file).model_copy(
+        update={"account": EMULATED_ACCOUNT, "region": stage.region, "waves": (wave,)}
+    )
+    tools = ToolsStage(app, settings=settings) if settings.packages else None
+    PipelineStack(app, "Pipeline", settings=settings, stages={account: stage}, tools=tools)
 
 
 if __name__ == "__main__":

@@ -19,13 +19,18 @@ def complete(resource_type: str, physical_id: str, properties: Properties, answe
     remembered = _known.get((resource_type, physical_id), {})
     result = {**remembered, **{name: value for name, value in answered.items() if value not in (None, "")}}
     for name, described in schemas.attributes(resource_type, get_region()).items():
-        given = schemas.value_at(properties, tuple(name.split(".")))
+        given = schemas.value_at(properties, tuple(name.split("."))) or _own_name(resource_type, name, properties)
         if name not in answered and given is not None:
             result[name] = given
         elif name not in result:
             result[name] = _likely(resource_type, physical_id, name, described)
     _known[resource_type, physical_id] = result
     return result
+
+
+def _own_name(resource_type: str, attribute: str, properties: Properties) -> Any:
+    """The attribute ``Name`` of a type whose property has the type's own word in front: ``DomainName`` of a domain."""
+    return properties.get(f"{resource_type.rpartition('::')[2]}Name") if attribute == "Name" else None
 
 
 def forget(resource_type: str, physical_id: str) -> None:

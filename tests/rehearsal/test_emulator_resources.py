@@ -198,6 +198,12 @@ def test_an_attribute_that_the_emulator_does_not_compute_is_the_property_of_that
     assert cloud.create({"Vpc": vpc}, outputs={"Cidr": {"Fn::GetAtt": ["Vpc", "CidrBlock"]}}) == {"Cidr": "10.1.0.0/16"}
 
 
+def test_the_name_of_a_type_whose_property_has_its_own_word_in_front_is_that_property(cloud: Any) -> None:
+    domain = {"Type": "AWS::CodeArtifact::Domain", "Properties": {"DomainName": "platform"}}
+    names = {"Name": {"Value": {"Fn::GetAtt": ["Domain", "Name"]}}}
+    assert cloud.create({"Domain": domain}, outputs=names) == {"Name": "platform"}
+
+
 def test_a_bucket_carries_its_tags(cloud: Any) -> None:
     tags = [{"Key": "team", "Value": "fraud"}]
     cloud.create({"Bucket": {"Type": "AWS::S3::Bucket", "Properties": {"Tags": tags}}})
