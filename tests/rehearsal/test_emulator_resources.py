@@ -200,7 +200,7 @@ def test_an_attribute_that_the_emulator_does_not_compute_is_the_property_of_that
 
 def test_the_name_of_a_type_whose_property_has_its_own_word_in_front_is_that_property(cloud: Any) -> None:
     domain = {"Type": "AWS::CodeArtifact::Domain", "Properties": {"DomainName": "platform"}}
-    names = {"Name": {"Value": {"Fn::GetAtt": ["Domain", "Name"]}}}
+    names = {"Name": {"Fn::GetAtt": ["Domain", "Name"]}}
     assert cloud.create({"Domain": domain}, outputs=names) == {"Name": "platform"}
 
 
