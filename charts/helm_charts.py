@@ -1,10 +1,11 @@
 """The list of Helm charts, and where they come from when the account has a registry of its own."""
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
+
+from charts.toml_list import load_list
 
 LIST = Path(__file__).parent / "helm_charts.toml"
 
@@ -48,15 +49,7 @@ class HelmCharts:
 
         :raises ValueError: if an entry lacks a field or has one that nobody reads.
         """
-        entries = {}
-        for name, fields in tomllib.loads(path.read_text(encoding="utf-8")).items():
-            try:
-                entries[name] = HelmChart(name=name, **{**fields, "images": tuple(fields["images"])})
-            except (KeyError, TypeError) as error:
-                raise ValueError(
-                    f"{path.name}: [{name}]: {error}; an entry has repository, version, source, licence, images"
-                ) from None
-        return cls(entries, registry=registry)
+        return cls(load_list(path, HelmChart), registry=registry)
 
     def __iter__(self) -> Iterator[HelmChart]:
         return iter(self._entries.values())

@@ -1,10 +1,11 @@
 """The list of images, and how their names are rewritten to a registry of the account's own."""
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+
+from charts.toml_list import load_list
 
 LIST = Path(__file__).parent / "images.toml"
 
@@ -47,13 +48,7 @@ class Images:
 
         :raises ValueError: if an entry lacks a field or has one that nobody reads.
         """
-        entries = {}
-        for name, fields in tomllib.loads(path.read_text(encoding="utf-8")).items():
-            try:
-                entries[name] = Image(name=name, **fields)
-            except TypeError as error:
-                raise ValueError(f"{path.name}: [{name}]: {error}; an entry has image, tag, source, licence") from None
-        return cls(entries, registry=registry)
+        return cls(load_list(path, Image), registry=registry)
 
     def __iter__(self) -> Iterator[Image]:
         return iter(self._entries.values())

@@ -75,3 +75,8 @@ def test_an_unknown_name_is_told_which_there_are() -> None:
 def test_an_incomplete_entry_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"images.toml: \[a\]: .*'licence'; an entry has image, tag, source, licence"):
         Images.load(listing(tmp_path, '[a]\nimage = "r.io/a"\ntag = "1"\nsource = "s"\n'))
+
+
+def test_an_entry_with_a_field_that_nobody_reads_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"images.toml: \[a\]: .*'size'; an entry has image, tag, source, licence$"):
+        Images.load(listing(tmp_path, '[a]\nimage = "r.io/a"\ntag = "1"\nsource = "s"\nlicence = "MIT"\nsize = 1\n'))
