@@ -46,7 +46,7 @@ rehearse: install ## deploy, redeploy and destroy one account's stacks in an emb
 	python -m rehearsal $(ACCOUNT) $(if $(KEEP),--keep) $(if $(PORT),--port $(PORT))
 
 bootstrap: install ## the commands that prepare every account for deployments, ready to paste
-	@python -m delivery.bootstrap
+	@CDK_VALIDATION=false cdk synth --quiet && python -m delivery.bootstrap
 
 preflight: install ## whether an account's quotas leave room for its templates in cdk.out: ACCOUNT=dev
 	python -m delivery.preflight $(ACCOUNT)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from config.delivery import DELIVERY, REHEARSAL, Delivery, load_delivery
+from config.delivery import DELIVERY, REHEARSAL, TOOLS, Delivery, load_delivery
 from config.loader import ConfigError
 from delivery.assembly import ASSEMBLY, Stack, read_assembly
 from delivery.errors import DeliveryError
@@ -45,7 +45,8 @@ def targets(stacks: Sequence[Stack], delivery: Delivery | None) -> list[Target]:
 def command(target: Target, delivery: Delivery | None) -> list[str]:
     """Prepare one environment. An account that the pipeline deploys to trusts the tools account, and no other."""
     arguments = ["cdk", "bootstrap", f"aws://{target.account}/{target.region}", "--termination-protection"]
-    if delivery and target.account != delivery.account:
+    delivered = delivery and {*delivery.accounts, TOOLS}.intersection(target.names)
+    if delivery and delivered and target.account != delivery.account:
         arguments += ["--trust", delivery.account, "--trust-for-lookup", delivery.account]
     if delivery:
         arguments += ["--cloudformation-execution-policies", ",".join(delivery.execution_policies)]

@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for problem in problems:
         print(problem)
     if not problems:
-        print(f"{options.account}: {len(stacks)} stacks are deployed and healthy")
+        print(f"{options.account}: everything is deployed and healthy, {len(stacks)} of {len(stacks)} stacks")
     return 1 if problems else 0
 
 

@@ -51,6 +51,18 @@ def test_accounts_trust_the_tools_account_and_no_other() -> None:
         assert trusted == line.startswith(("cdk bootstrap aws://1", "cdk bootstrap aws://3")), line
 
 
+def test_an_account_that_is_deployed_by_hand_trusts_itself_alone() -> None:
+    lines = list(script([stack("mine/Network", "555555555555"), *STACKS], settings()))
+    (mine,) = (line for line in lines if "aws://555555555555" in line)
+    assert "--trust" not in mine
+
+
+def test_an_account_that_only_has_a_mirror_lets_the_pipeline_make_it() -> None:
+    lines = list(script([stack("tools/Mirror-555555555555", "555555555555"), *STACKS], settings()))
+    (registry,) = (line for line in lines if "aws://555555555555" in line)
+    assert f"--trust {TOOLS}" in registry
+
+
 def test_policies_and_boundary_are_those_of_the_file() -> None:
     policies = ("arn:aws:iam::aws:policy/PowerUserAccess", "arn:aws:iam::aws:policy/IAMFullAccess")
     lines = [
