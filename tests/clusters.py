@@ -29,7 +29,9 @@ SPARK = NodeGroupSpec(
 GROUPS = (SYSTEM, GENERAL, TRAINING, SPARK)
 
 
-def network(stack: Stack, *, cidr: str = "10.0.0.0/16", zones: Sequence[str] = ZONES) -> ec2.IVpc:
+def network(
+    stack: Stack, *, cidr: str = "10.0.0.0/16", zones: Sequence[str] = ZONES, subnet_ids: Sequence[str] = ()
+) -> ec2.IVpc:
     """A VPC with a private subnet of an eighth of ``cidr`` in each zone."""
     blocks = [str(block) for block in ipaddress.IPv4Network(cidr).subnets(prefixlen_diff=3)][: len(zones)]
     return ec2.Vpc.from_vpc_attributes(
@@ -37,7 +39,7 @@ def network(stack: Stack, *, cidr: str = "10.0.0.0/16", zones: Sequence[str] = Z
         "Vpc",
         vpc_id="vpc-1",
         availability_zones=list(zones),
-        private_subnet_ids=[f"subnet-{zone[-1]}" for zone in zones],
+        private_subnet_ids=list(subnet_ids) or [f"subnet-{zone[-1]}" for zone in zones],
         private_subnet_route_table_ids=[f"rtb-{zone[-1]}" for zone in zones],
         private_subnet_ipv4_cidr_blocks=blocks,
     )

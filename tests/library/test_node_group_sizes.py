@@ -11,7 +11,7 @@ from botocore.stub import Stubber
 
 from mlplatform_constructs.handlers.node_group_sizes import index
 from mlplatform_constructs.handlers.node_group_sizes.index import sizes_of
-from tests.clusters import GENERAL, GROUPS, SYSTEM, TRAINING, cluster, properties, the
+from tests.clusters import GENERAL, GROUPS, SYSTEM, TRAINING, ZONES, cluster, network, properties, the
 from tests.policies import allows, identity_statements
 
 FOUR_NODES = {"minSize": 0, "maxSize": 10, "desiredSize": 4}
@@ -53,6 +53,19 @@ def test_any_change_of_a_group_asks_again(change: dict[str, Any]) -> None:
         cluster(stack, node_groups=(SYSTEM, general, TRAINING))
         asked.append(the(stack, "Custom::NodeGroupSizes")["Revision"])
     assert len(set(asked)) == 2
+
+
+def test_nothing_is_asked_again_when_nothing_changes() -> None:
+    """Subnets are tokens here, whose numbers say how many things were made before them."""
+    asked = []
+    for number in range(2):
+        stack = cdk.Stack(cdk.App(context={"aws:cdk:disable-asset-staging": True}), "Test")
+        for other in range(number):
+            cdk.Token.as_string({"Ref": f"Other{other}"})
+        vpc = network(stack, subnet_ids=[cdk.Token.as_string({"Ref": f"Subnet{zone}"}) for zone in ZONES])
+        cluster(stack, vpc=vpc)
+        asked.append(the(stack, "Custom::NodeGroupSizes")["Revision"])
+    assert len(set(asked)) == 1
 
 
 def test_the_function_sees_the_groups_of_its_cluster_and_changes_nothing(stack: cdk.Stack) -> None:

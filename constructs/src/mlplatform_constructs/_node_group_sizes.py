@@ -97,7 +97,7 @@ class NodeGroupSizes(Construct):
                 "ServiceTimeout": "120",
                 "ClusterName": cluster_name,
                 # Any change of a group asks again; else CloudFormation would send the numbers of the last time.
-                "Revision": sha256(repr(sorted(map(repr, groups))).encode()).hexdigest()[:16],
+                "Revision": sha256(repr([(group.place, group.spec) for group in groups]).encode()).hexdigest()[:16],
                 "Groups": [
                     {
                         "Key": group.key,
