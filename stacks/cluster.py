@@ -67,6 +67,7 @@ class ClusterStack(Stack):
         )
         self.cluster.connections.allow_default_port_from(bastion, "bastion")
         self.cluster.grant_group(bastion.role, OPERATORS)
+        self._let_find(bastion.role)
         self._grant_roles(settings)
         self._grant_people(people)
         self.identity = {
@@ -74,6 +75,11 @@ class ClusterStack(Stack):
             "irsa": WorkloadIdentity.irsa,
             "kube2iam": WorkloadIdentity.kube2iam,
         }[settings.workload_identity](self.cluster)
+
+    def _let_find(self, role: iam.Role) -> None:
+        """What ``aws eks update-kubeconfig`` asks; a policy of this stack, because the role's own knows no cluster."""
+        find = iam.PolicyStatement(actions=["eks:DescribeCluster"], resources=[self.cluster.cluster.cluster_arn])
+        iam.Policy(self, "BastionFinds", statements=[find], roles=[role])
 
     def _grant_people(self, people: Sequence[ClusterPerson]) -> None:
         scope = Construct(self, "KnownPeople")

@@ -82,6 +82,25 @@ def test_the_bastion_is_let_in_by_the_network_and_by_rbac(stage: PlatformStage, 
 
 
 @pytest.mark.parametrize("name", ["training", "inference"])
+def test_the_bastion_finds_the_cluster_that_lets_it_in(stage: PlatformStage, name: str) -> None:
+    """Without it, ``aws eks update-kubeconfig`` is refused on the host."""
+    stack = stage.clusters[name]
+    finders = [
+        policy["Roles"]
+        for policy in resources(stack, "AWS::IAM::Policy")
+        if policy["PolicyDocument"]["Statement"]
+        == [
+            {
+                "Action": "eks:DescribeCluster",
+                "Effect": "Allow",
+                "Resource": stack.resolve(stack.cluster.cluster.cluster_arn),
+            }
+        ]
+    ]
+    assert [stack.resolve(stage.network.bastion.role.role_name)] in finders
+
+
+@pytest.mark.parametrize("name", ["training", "inference"])
 def test_every_group_that_a_role_is_mapped_to_has_a_binding(stage: PlatformStage, name: str) -> None:
     """Row 63."""
     stack = stage.clusters[name]
