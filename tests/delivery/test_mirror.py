@@ -291,3 +291,57 @@ def test_the_command_has_nothing_to_do_where_no_account_names_a_registry(
     monkeypatch.setattr(command, "load_accounts", dict)
     assert command.main([]) == 0
     assert "no account file names an image_registry; nothing to do" in capsys.readouterr().out
+
+
+@pytest.fixture
+def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """The one entry of lists that the command reads and writes."""
+    entry = StandIn()
+    path = tmp_path / "images.toml"
+    path.write_text('[app]\nimage = "r.io/app"\ntag = "1"\n')
+    empty = tmp_path / "helm_charts.toml"
+    empty.touch()
+    monkeypatch.setattr(command.images, "LIST", path)
+    monkeypatch.setattr(command.helm_charts, "LIST", empty)
+    monkeypatch.setattr(command, "_items", lambda crane: [entry])
+    monkeypatch.setattr(command, "load_accounts", dict)
+    return entry
+
+
+def run(*arguments: str) -> int:
+    return command.main([*arguments, "--crane", "crane"])
+
+
+def test_the_command_records_once(listed: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--record") == 0
+    assert capsys.readouterr().out == f"images.toml: [app]: {ONE}\n"
+    assert f'tag = "1"\ndigest = "{ONE}"' in command.images.LIST.read_text()
+    assert listed.copies == []
+
+
+def test_the_command_records_nothing_that_moved(listed: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
+    listed.recorded, listed._source = ONE, TWO
+    before = command.images.LIST.read_text()
+    assert run("--record") == 1
+    assert "upstream moved the tag 1" in capsys.readouterr().err
+    assert command.images.LIST.read_text() == before
+
+
+def test_the_command_checks_and_then_fills_a_registry(listed: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
+    listed.recorded = ONE
+    assert run("--check", "--registry", "harbor.example.com/m") == 1
+    assert capsys.readouterr().err == "harbor.example.com/m/r.io/app:1: not there; run without --check\n"
+    assert run("--registry", "harbor.example.com/m") == 0
+    assert capsys.readouterr().out == "harbor.example.com/m/r.io/app:1: copied\n"
+    assert run("--check", "--registry", "harbor.example.com/m") == 0
+
+
+def test_the_command_goes_on_after_a_mistake(
+    listed: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = StandIn(source=None)
+    monkeypatch.setattr(command, "_items", lambda crane: [gone, listed])
+    assert run("--registry", "harbor.example.com/m") == 1
+    told = capsys.readouterr()
+    assert "is not there upstream" in told.err
+    assert "copied; its digest is not recorded, run with --record" in told.out

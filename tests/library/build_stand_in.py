@@ -55,7 +55,7 @@ class World:
         self.change(objects={}, parameters={})
         for name in ("aws", "docker", "mvn"):
             program = self._programs / name
-            program.write_text(f"#!{sys.executable}\n{_STAND_IN}", encoding="utf-8")
+            program.write_text(f"#!{sys.executable} -IS\n{_STAND_IN}", encoding="utf-8")
             program.chmod(program.stat().st_mode | stat.S_IXUSR)
 
     def read(self) -> dict[str, Any]:
@@ -148,8 +148,6 @@ def _text(value: Any) -> str:
 _STAND_IN = """
 import base64, hashlib, json, os, sys, zipfile
 from pathlib import Path
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 name, arguments = Path(sys.argv[0]).name, sys.argv[1:]
 state = json.loads(Path(os.environ["STATE"]).read_text())
@@ -214,6 +212,11 @@ def aws(service, verb):
         assert given["--layer-digests"] in state["layers"]
         answer({})
     elif (service, verb) == ("kms", "sign"):
+        import site
+        site.main()  # packages, which the other commands start faster without
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric import ec
+
         message = Path(given["--message"].removeprefix("fileb://")).read_bytes()
         key = serialization.load_pem_private_key(state["key"].encode(), None)
         answer({"Signature": base64.b64encode(key.sign(message, ec.ECDSA(hashes.SHA256()))).decode()})

@@ -57,7 +57,13 @@ def _list_contents(image: str, tool: str) -> None:
     folder = OUTPUT.resolve()
     archive = folder / "image.tar"
     show("docker", "save", "--output", str(archive), image)
-    isolated = ["--rm", "--network=none", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
+    isolated = [
+        "--rm",
+        "--env=SYFT_CHECK_FOR_APP_UPDATE=false",
+        "--network=none",
+        "--cap-drop=ALL",
+        "--security-opt=no-new-privileges",
+    ]
     mounted = f"--volume={folder}:/release"
     wanted = ["scan", "docker-archive:/release/image.tar", "--output", "cyclonedx-json=/release/sbom.json"]
     show("docker", "run", *isolated, "--user=0", mounted, tool, *wanted)
