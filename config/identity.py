@@ -198,7 +198,8 @@ class Center(Section):
     instance_arn: (
         Annotated[str, Field(pattern=r"^arn:aws[-a-z]*:sso:::instance/(sso)?ins-[-a-zA-Z0-9.]{16}$")] | None
     ) = key(
-        "Instance to make the permission set in; this account must administer it. Default: it is made elsewhere.",
+        "Instance to make the permission set in; this account must administer it, and it must lie in the platform's "
+        "region. Default: it is made elsewhere.",
         default=None,
     )
     group_ids: tuple[Annotated[str, Field(pattern=r"^([0-9a-f]{10}-)?[0-9a-f-]{36}$")], ...] = key(
@@ -226,7 +227,9 @@ class Directory(Section):
         "DNS servers of the enterprise's directory, reachable from the VPC. A connector needs two.", default=()
     )
     credentials_secret_arn: Annotated[str, Field(pattern=_SECRET_ARN)] | None = key(
-        "Secret with 'username' and 'password' of the service account of a connector. Must exist.", default=None
+        "Secret with 'username' and 'password' of the service account of a connector. Must exist in the platform's "
+        "region, under AWS's own key.",
+        default=None,
     )
 
     @model_validator(mode="after")
@@ -262,7 +265,20 @@ class Identity(Section):
         return cognito
 
 
-def problems_of_identity(identity: Identity, *, domain: str | None) -> Iterator[str]:
-    """What does not fit the network, one line each."""
-    if identity.load_balancer and not domain:
+def problems_of_identity(identity: Identity, *, domain: str | None, way_out: bool) -> Iterator[str]:
+    """What does not fit the network, one line each.
+
+    A load balancer without public addresses asks Cognito's public ones by the network's way out.
+
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/application/listener-authenticate-users.html
+
+    :param way_out: whether private subnets reach the internet.
+    """
+    balancer = identity.load_balancer
+    if balancer and not domain:
         yield "load_balancer: needs network.domain for its name and certificate; set it"
+    if balancer and identity.cognito and not balancer.internet_facing and not way_out:
+        yield (
+            "load_balancer.internet_facing: false needs a way out to Cognito, which has no private address; set it to "
+            "true, narrowed by allowed_cidrs, or network.nat to 'per_zone'"
+        )

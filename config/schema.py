@@ -139,8 +139,10 @@ class Account(Section):
     @classmethod
     def _identity_fits_the_network(cls, identity: Identity, info: ValidationInfo) -> Identity:
         network = info.data.get("network")
-        if network and (problems := list(problems_of_identity(identity, domain=network.domain))):
-            raise ValueError("; ".join(problems))
+        if network:
+            way_out = network.nat != "none"
+            if problems := list(problems_of_identity(identity, domain=network.domain, way_out=way_out)):
+                raise ValueError("; ".join(problems))
         return identity
 
     @field_validator("people")

@@ -115,6 +115,16 @@ def test_names_and_certificates_need_a_domain(tmp_path: Path) -> None:
     ]
 
 
+def test_a_load_balancer_inside_of_a_closed_network_cannot_ask_cognito(tmp_path: Path) -> None:
+    registry = 'image_registry = "111111111111.dkr.ecr.eu-west-1.amazonaws.com/mirror"\n'
+    closed = registry + SMALL + 'nat = "none"\ninterface_endpoints = true\n'
+    inside = f"{BALANCER}internet_facing = false\n"
+    (mistake,) = mistakes(tmp_path, f"{inside}[identity.cognito]\n", closed)
+    assert mistake.startswith("identity: load_balancer.internet_facing: false needs a way out to Cognito")
+    for more, base in ((inside, closed), (COGNITO, closed), (f"{inside}[identity.cognito]\n", SMALL)):
+        assert load(tmp_path, more, base).identity.load_balancer
+
+
 def provider(keys: str, cognito: str = COGNITO, name: str = "idp") -> str:
     return f"{cognito}[identity.cognito.providers.{name}]\n{keys}\n"
 
