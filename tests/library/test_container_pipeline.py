@@ -14,7 +14,8 @@ from syrupy.assertion import SnapshotAssertion
 from mlplatform_constructs import ContainerPipeline, DataBucket, ImageRegistry, PinnedImage, PipelineSource
 from mlplatform_constructs.handlers.artifact_pipeline import image_release
 from mlplatform_constructs.handlers.artifact_pipeline.commands import Failed, Stop
-from tests.library.build_stand_in import COMMIT, Played, World, resources
+from stacks.app import new_app
+from tests.library.build_stand_in import COMMIT, World, resources
 from tests.policies import allows, flat, identity_statements, many
 
 CONNECTION = "arn:aws:codeconnections:eu-west-1:111111111111:connection/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
@@ -57,26 +58,25 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path / "world")
 
 
-def play(world: World, stack: cdk.Stack, folder: Path, **options: Any) -> Played:
-    return world.play(template_of(stack, **options), folder)
-
-
-def template_of(stack: cdk.Stack, **options: Any) -> Template:
-    if stack.node.try_find_child("Churn") is None:
-        pipeline(stack, **options)
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """The pipeline with its defaults."""
+    app = new_app(outdir=str(tmp_path_factory.mktemp("defaults") / "cdk.out"))
+    stack = cdk.Stack(app, "Test", env=cdk.Environment(account="111111111111", region="eu-west-1"))
+    pipeline(stack)
     return Template.from_stack(stack)
 
 
-def test_defaults(stack: cdk.Stack, snapshot_json: SnapshotAssertion) -> None:
+def test_defaults(template: Template, snapshot_json: SnapshotAssertion) -> None:
     """Row 166."""
-    assert resources(template_of(stack)) == snapshot_json
+    assert resources(template) == snapshot_json
 
 
 def test_a_commit_is_tested_built_listed_scanned_and_released_by_its_digest(
-    stack: cdk.Stack, world: World, tmp_path: Path
+    template: Template, world: World, tmp_path: Path
 ) -> None:
     """Row 166."""
-    played = play(world, stack, source(tmp_path / "source", "v1.2.3", "v1.2.2"))
+    played = world.play(template, source(tmp_path / "source", "v1.2.3", "v1.2.2"))
     assert played.stages == ["Test", "Build", "Release"], played.said
     state = world.read()
     digest = state["images"][CANDIDATE]
@@ -94,9 +94,9 @@ def signature_tag(digest: str) -> str:
     return digest.replace(":", "-") + ".sig"
 
 
-def test_a_release_is_signed_where_cosign_looks_for_it(stack: cdk.Stack, world: World, tmp_path: Path) -> None:
+def test_a_release_is_signed_where_cosign_looks_for_it(template: Template, world: World, tmp_path: Path) -> None:
     """Row 166."""
-    play(world, stack, source(tmp_path / "source", "v1.2.3"))
+    world.play(template, source(tmp_path / "source", "v1.2.3"))
     state = world.read()
     digest = state["images"]["1.2.3"]
     (layer,) = json.loads(state["manifests"][state["images"][signature_tag(digest)]])["layers"]
@@ -109,9 +109,9 @@ def test_a_release_is_signed_where_cosign_looks_for_it(stack: cdk.Stack, world: 
 
 
 def test_the_bill_of_materials_is_made_by_the_pinned_tool_without_a_network_before_the_push(
-    stack: cdk.Stack, world: World, tmp_path: Path
+    template: Template, world: World, tmp_path: Path
 ) -> None:
-    play(world, stack, source(tmp_path / "source"))
+    world.play(template, source(tmp_path / "source"))
     verbs = [command.split()[1] for command in world.commands("docker ")]
     assert verbs == ["login", "login", "build", "save", "run", "push"]
     (listing,) = world.commands("docker run")
@@ -119,33 +119,33 @@ def test_the_bill_of_materials_is_made_by_the_pinned_tool_without_a_network_befo
     assert "--network=none" in listing
 
 
-def test_a_commit_without_a_tag_is_named_by_its_revision(stack: cdk.Stack, world: World, tmp_path: Path) -> None:
-    played = play(world, stack, source(tmp_path / "source", "nightly"))
+def test_a_commit_without_a_tag_is_named_by_its_revision(template: Template, world: World, tmp_path: Path) -> None:
+    played = world.play(template, source(tmp_path / "source", "nightly"))
     assert played.stages == ["Test", "Build", "Release"], played.said
     images = world.read()["images"]
     assert set(images) == {CANDIDATE, signature_tag(images[CANDIDATE])}
 
 
-def test_an_archive_says_its_version_in_a_file(stack: cdk.Stack, world: World, tmp_path: Path) -> None:
+def test_an_archive_says_its_version_in_a_file(template: Template, world: World, tmp_path: Path) -> None:
     folder = source(tmp_path / "source", git=False)
     (folder / "VERSION").write_text("2.0.0\n")
-    assert play(world, stack, folder).stages == ["Test", "Build", "Release"]
+    assert world.play(template, folder).stages == ["Test", "Build", "Release"]
     images = world.read()["images"]
     assert images["2.0.0"] == images[CANDIDATE]
 
 
-def test_nothing_is_built_from_what_fails_its_tests(stack: cdk.Stack, world: World, tmp_path: Path) -> None:
+def test_nothing_is_built_from_what_fails_its_tests(template: Template, world: World, tmp_path: Path) -> None:
     folder = source(tmp_path / "source", "v1.2.3")
     (folder / "broken").touch()
-    assert play(world, stack, folder).stages == []
+    assert world.play(template, folder).stages == []
     assert world.read()["commands"] == []
 
 
 def test_a_finding_stops_the_release_and_nothing_points_to_the_image(
-    stack: cdk.Stack, world: World, tmp_path: Path
+    template: Template, world: World, tmp_path: Path
 ) -> None:
     world.change(findings=WORSE)
-    played = play(world, stack, source(tmp_path / "source", "v1.2.3"))
+    played = world.play(template, source(tmp_path / "source", "v1.2.3"))
     assert played.stages == ["Test", "Build"]
     assert "2 findings of severity HIGH or worse; update what they are in, or accept one by name" in played.said
     assert "CRITICAL: CVE-3\nHIGH: CVE-1\n" in played.said
@@ -166,7 +166,8 @@ def test_an_accepted_or_milder_finding_does_not(
     stack: cdk.Stack, world: World, tmp_path: Path, options: dict[str, Any]
 ) -> None:
     world.change(findings=WORSE)
-    played = play(world, stack, source(tmp_path / "source"), **options)
+    pipeline(stack, **options)
+    played = world.play(Template.from_stack(stack), source(tmp_path / "source"))
     assert played.stages == ["Test", "Build", "Release"], played.said
     assert "accepted: CVE-3: no way to it" in played.said
     assert "CVE-1" in world.read()["objects"][f"churn/{CANDIDATE}/findings.json"]["body"]
@@ -174,10 +175,10 @@ def test_an_accepted_or_milder_finding_does_not(
 
 @pytest.mark.parametrize("status", ["FAILED", "UNSUPPORTED_IMAGE"])
 def test_an_image_that_cannot_be_scanned_is_not_released(
-    stack: cdk.Stack, world: World, tmp_path: Path, status: str
+    template: Template, world: World, tmp_path: Path, status: str
 ) -> None:
     world.change(scans=[status])
-    played = play(world, stack, source(tmp_path / "source"))
+    played = world.play(template, source(tmp_path / "source"))
     assert played.stages == ["Test", "Build"]
     assert f"cannot be scanned: {status}" in played.said
 
@@ -214,12 +215,12 @@ def test_findings_of_enhanced_scans_are_read_too() -> None:
 
 
 def test_a_revision_is_built_once_and_a_second_run_changes_nothing(
-    stack: cdk.Stack, world: World, tmp_path: Path
+    template: Template, world: World, tmp_path: Path
 ) -> None:
     folder = source(tmp_path / "source", "v1.2.3")
-    play(world, stack, folder)
+    world.play(template, folder)
     before = world.read()
-    assert play(world, stack, folder).stages == ["Test", "Build", "Release"]
+    assert world.play(template, folder).stages == ["Test", "Build", "Release"]
     after = world.read()
     assert len(world.commands("docker build")) == len(world.commands("docker push")) == 1
     assert len(world.commands("docker pull")) == 1
@@ -227,29 +228,28 @@ def test_a_revision_is_built_once_and_a_second_run_changes_nothing(
         assert after[name] == before[name]
 
 
-def test_a_version_is_one_image_for_ever(stack: cdk.Stack, world: World, tmp_path: Path) -> None:
+def test_a_version_is_one_image_for_ever(template: Template, world: World, tmp_path: Path) -> None:
     other = f"sha256:{'9' * 64}"
     world.change(images={"1.2.3": other})
-    played = play(world, stack, source(tmp_path / "source", "v1.2.3"))
+    played = world.play(template, source(tmp_path / "source", "v1.2.3"))
     assert played.stages == ["Test", "Build"]
     assert f"1.2.3: is {other} already; give this revision another version" in played.said
     assert world.read()["images"]["1.2.3"] == other
 
 
-def role_statements(stack: cdk.Stack, step: str) -> list[dict[str, Any]]:
-    template = template_of(stack)
+def role_statements(template: Template, step: str) -> list[dict[str, Any]]:
     (role,) = [id for id in template.find_resources("AWS::IAM::Role") if id.startswith(f"ChurnStages{step}Role")]
     return identity_statements(template, role)
 
 
-def test_who_runs_the_tests_reaches_no_registry_and_no_release(stack: cdk.Stack) -> None:
-    actions = {action for each in role_statements(stack, "Test") for action in many(each["Action"])}
+def test_who_runs_the_tests_reaches_no_registry_and_no_release(template: Template) -> None:
+    actions = {action for each in role_statements(template, "Test") for action in many(each["Action"])}
     assert not [action for action in actions if action.startswith(("ecr:", "ssm:"))]
     assert "s3:PutObject" not in actions
 
 
-def test_who_builds_releases_nothing(stack: cdk.Stack) -> None:
-    statements = role_statements(stack, "Build")
+def test_who_builds_releases_nothing(template: Template) -> None:
+    statements = role_statements(template, "Build")
     actions = {action for each in statements for action in many(each["Action"])}
     assert not actions & {"ssm:PutParameter", "kms:Sign"}
     written = [flat(each["Resource"]) for each in statements if "s3:PutObject" in many(each["Action"])]
@@ -257,9 +257,9 @@ def test_who_builds_releases_nothing(stack: cdk.Stack) -> None:
     assert written[0].startswith("<ChurnStagesArtifacts")
 
 
-def test_who_releases_adds_records_of_this_artifact_and_replaces_none(stack: cdk.Stack) -> None:
-    statements = role_statements(stack, "Release")
-    (bucket,) = [id for id in template_of(stack).find_resources("AWS::S3::Bucket") if id.startswith("ReleasesBucket")]
+def test_who_releases_adds_records_of_this_artifact_and_replaces_none(template: Template) -> None:
+    statements = role_statements(template, "Release")
+    (bucket,) = [id for id in template.find_resources("AWS::S3::Bucket") if id.startswith("ReleasesBucket")]
     record, other = f"<{bucket}.Arn>/churn/1.2.3/image.json", f"<{bucket}.Arn>/fraud/1.2.3/image.json"
     assert allows(statements, "s3:PutObject", record, s3__if_none_match="*")
     assert not allows(statements, "s3:PutObject", record)
@@ -267,16 +267,15 @@ def test_who_releases_adds_records_of_this_artifact_and_replaces_none(stack: cdk
     assert not allows(statements, "s3:DeleteObject", record)
 
 
-def test_only_the_build_has_a_docker_daemon(stack: cdk.Stack) -> None:
-    projects = template_of(stack).find_resources("AWS::CodeBuild::Project")
+def test_only_the_build_has_a_docker_daemon(template: Template) -> None:
+    projects = template.find_resources("AWS::CodeBuild::Project")
     privileged = [id for id, each in projects.items() if each["Properties"]["Environment"]["PrivilegedMode"]]
     assert len(projects) == 3
     assert [id for id in privileged if not id.startswith("ChurnStagesBuild")] == []
     assert len(privileged) == 1
 
 
-def test_every_commit_goes_through_in_order_and_everything_is_encrypted(stack: cdk.Stack) -> None:
-    template = template_of(stack)
+def test_every_commit_goes_through_in_order_and_everything_is_encrypted(template: Template) -> None:
     key = {"Fn::GetAtt": [Match.string_like_regexp("^ChurnStagesArtifactsKey"), "Arn"]}
     template.has_resource_properties(
         "AWS::CodePipeline::Pipeline",
