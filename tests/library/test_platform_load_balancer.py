@@ -146,7 +146,7 @@ def test_nothing_but_the_load_balancer_reaches_the_targets(app: cdk.App, stack: 
     template = Template.from_stack(later)
     ingress = [each["Properties"] for each in template.find_resources("AWS::EC2::SecurityGroupIngress").values()]
     assert {(rule["GroupId"], rule["FromPort"], rule["ToPort"]) for rule in ingress} == {
-        ("sg-nodes", 8080, 8080),
+        ("sg-nodes", 80, 80),
         ("sg-nodes", 15021, 15021),
     }
     for rule in ingress:
@@ -156,6 +156,14 @@ def test_nothing_but_the_load_balancer_reaches_the_targets(app: cdk.App, stack: 
     assert {rule["DestinationSecurityGroupId"] for rule in egress} == {"sg-nodes"}
     assert stack in later.dependencies
     assert later not in stack.dependencies
+
+
+def test_it_sends_to_the_ports_on_which_gateways_listen(stack: cdk.Stack) -> None:
+    """The Service of Istio's chart ``gateway`` forwards 80 to 80 of its pods; on 15021 they say that they are ready."""
+    load_balancer(stack)
+    Template.from_stack(stack).has_resource_properties(
+        f"{ELB}::TargetGroup", {"Port": 80, "HealthCheckPort": "15021", "Protocol": "HTTP", "TargetType": "ip"}
+    )
 
 
 def test_it_reaches_nothing_by_itself_but_the_user_pool(stack: cdk.Stack) -> None:

@@ -44,7 +44,8 @@ class PlatformLoadBalancer(Construct):
 
     It belongs to CloudFormation and not to the cluster's controller: its address is there in the same deployment, and
     it goes with the stack. A TargetGroupBinding for ``target_group`` tells the controller which pods are behind it, and
-    ``allow_to_targets`` opens the network: nothing but the load balancer gets to them.
+    ``allow_to_targets`` opens the network: nothing but the load balancer gets to them. The controller needs the right
+    to register targets with this group; as the platform sets it up, it has it for groups of its own tag alone.
 
     https://docs.aws.amazon.com/elasticloadbalancing/latest/application/listener-authenticate-users.html
 
@@ -57,7 +58,7 @@ class PlatformLoadBalancer(Construct):
     :param allowed_cidrs: networks that may connect. Default: all.
     :param idle_timeout: silence after which it closes a connection, 1 to 66 minutes; whatever is behind it must wait
         longer. Default: an hour, because a notebook at work can be silent for long.
-    :param target_port: port of the pods behind it. Default: 8080, that of Istio's gateway.
+    :param target_port: port of the pods behind it. Default: 80, that of Istio's gateway by its own chart.
     :param health_check_port: port where they say whether they are ready. Default: 15021, that of Istio's gateway.
     :param health_check_path: path for that. Default: ``/healthz/ready``.
     :param log_encryption_key: encrypts the log of the sign-out function; its policy lets CloudWatch Logs in. Default:
@@ -85,7 +86,7 @@ class PlatformLoadBalancer(Construct):
         internet_facing: bool = True,
         allowed_cidrs: Sequence[str] = ("0.0.0.0/0",),
         idle_timeout: Duration | None = None,
-        target_port: int = 8080,
+        target_port: int = 80,
         health_check_port: int = 15021,
         health_check_path: str = "/healthz/ready",
         log_encryption_key: kms.IKey | None = None,
