@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from charts import helm_charts, images
+from config.delivery import REHEARSAL
 from config.image_registries import image_registries
 from config.loader import ConfigError, load_accounts
 from delivery.mirror.crane import Crane, built
@@ -24,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """:return: 0, or 1 where anything is not as it should be, with one line for each on standard error."""
     options = _parser().parse_args(arguments)
     try:
-        registries = options.registry or list(image_registries(load_accounts()))
+        accounts = {name: settings for name, settings in load_accounts().items() if name != REHEARSAL}
+        registries = options.registry or list(image_registries(accounts))
         if not registries and not options.record and not options.check:
             print("mirror: no account file names an image_registry; nothing to do")
             return 0

@@ -38,6 +38,11 @@ def test_a_recorded_digest_says_which_image_runs(tmp_path: Path) -> None:
     images = Images.load(path)
     assert images.reference("a") == "r.io/a:1@sha256:0a"
     assert images.digest("a") == "sha256:0a"
+    assert images.pinned_tag("a") == "1@sha256:0a"
+
+
+def test_a_tag_is_all_there_is_where_no_digest_is_recorded() -> None:
+    assert Images.load().pinned_tag("kube2iam") == "0.15.0"
 
 
 def test_an_image_that_is_not_on_the_list_is_refused_by_name() -> None:
