@@ -49,10 +49,11 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_synthesis_needs_no_credentials_and_makes_a_stage_for_each_account(assembly: Path) -> None:
+def test_synthesis_needs_no_credentials_and_makes_a_stage_for_each_account_and_for_tools(assembly: Path) -> None:
     assert {path.name for path in assembly.glob("assembly-*")} == {
-        f"assembly-{name}" for name in ("dev", "local", "prod", "staging")
+        f"assembly-{name}" for name in ("dev", "local", "prod", "staging", "tools")
     }
+    assert (assembly / "Pipeline.template.json").exists()
 
 
 def test_nothing_is_looked_up(assembly: Path) -> None:
