@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,8 +19,8 @@ DISTRIBUTIONS = ("constructs", "model_repository")
 def build(folder: Path, *, root: Path = ROOT, distributions: Sequence[str] = DISTRIBUTIONS) -> list[Path]:
     """Build every distribution into ``folder``, which holds nothing else afterwards.
 
-    The build tools are those of this environment, and every file has the one date that the build backend gives it: the
-    same sources make the same bytes, in whatever commit.
+    The build tools are those of this environment, every file has the one date that the build backend gives it, and
+    sources are built from a copy, out of sight of git: the same sources make the same bytes, in whatever commit.
 
     :param root: where the folders of the distributions are.
     :param distributions: which of them. Default: all.
@@ -28,11 +29,14 @@ def build(folder: Path, *, root: Path = ROOT, distributions: Sequence[str] = DIS
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     environment = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
-    for distribution in distributions:
-        command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(root / distribution)]
-        built = subprocess.run(command, env=environment, capture_output=True, text=True)
-        if built.returncode:
-            raise DeliveryError(f"{distribution}: cannot be built\n{built.stdout}{built.stderr}")
+    with tempfile.TemporaryDirectory() as copies:
+        for distribution in distributions:
+            copy = Path(copies) / distribution
+            shutil.copytree(root / distribution, copy, ignore=shutil.ignore_patterns("__pycache__"))
+            command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(copy)]
+            built = subprocess.run(command, env=environment, capture_output=True, text=True)
+            if built.returncode:
+                raise DeliveryError(f"{distribution}: cannot be built\n{built.stdout}{built.stderr}")
     return sorted(folder.iterdir())
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import tarfile
 import tomllib
@@ -52,9 +53,15 @@ def project(name: str) -> dict[str, object]:
     return section
 
 
-def test_the_same_sources_make_the_same_bytes(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_sources_make_the_same_bytes_wherever_and_whenever(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a pipeline has them: copied, with other times and permissions, beside other files."""
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")  # of some other build
-    again = wheels.build(tmp_path / "dist")
+    for folder in wheels.DISTRIBUTIONS:
+        shutil.copytree(ROOT / folder, tmp_path / folder, copy_function=shutil.copyfile)
+    (tmp_path / ".gitignore").write_text("*.csv\n")
+    again = wheels.build(tmp_path / "dist", root=tmp_path)
     assert [path.name for path in again] == sorted(path.name for path in built.iterdir())
     for path in again:
         assert path.read_bytes() == (built / path.name).read_bytes(), path.name
