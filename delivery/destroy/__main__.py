@@ -60,6 +60,7 @@ def _destroy(account: str, assembly: Path, *, confirmed: bool) -> int:
     if not templates:
         print(f"{account}: nothing is deployed in account {stacks[0].account}")
         return 0
+    _refuse_forgotten(deployed.forgotten(account, stacks, Reader()))
     first = plan(stacks, templates=templates)
     intended = plan(stacks, templates=templates, gone=_gone(first, stacks, templates, Reader()))
     _tell(intended)
@@ -73,6 +74,17 @@ def _destroy(account: str, assembly: Path, *, confirmed: bool) -> int:
         _report(left, intended)
         return 1 if failed or left.unexpected else 0
     return 0
+
+
+def _refuse_forgotten(names: Sequence[str]) -> None:
+    """:raises DeliveryError: where stacks are deployed that the CLI does not know, and that may need the others."""
+    if names:
+        command = "aws cloudformation delete-stack --stack-name"
+        commands = ", ".join(f"{command} {name}" for name in reversed(names))
+        raise DeliveryError(
+            f"{', '.join(names)}: deployed, and no longer part of the account; destroy them first, what depends on "
+            f"others before these: {commands}"
+        )
 
 
 def _gone(

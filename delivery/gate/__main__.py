@@ -47,9 +47,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _judgement(stacks: tuple[Stack, ...], options: argparse.Namespace) -> Judgement:
     if options.before:
-        old = stacks_of(options.account, options.before)
-        return judge(stacks, {stack.name: stack.template for stack in old})
-    return judge(stacks, deployed.templates(stacks, Reader()))
+        old = {stack.name: stack.template for stack in stacks_of(options.account, options.before)}
+        return judge(stacks, old, forgotten=sorted(old.keys() - {stack.name for stack in stacks}))
+    reader = Reader()
+    old_templates = deployed.templates(stacks, reader)
+    return judge(stacks, old_templates, forgotten=deployed.forgotten(options.account, stacks, reader))
 
 
 if __name__ == "__main__":

@@ -152,8 +152,8 @@ def _invocation(side: Side, permission: Resource, found: Subjects) -> None:
         for key in ("SourceAccount", "SourceArn", "PrincipalOrgID", "EventSourceToken")
         if key in properties
     )
-    action = text_of(properties.get("Action", "lambda:InvokeFunction")).lower()
-    statement = Statement(True, Names((action,)), Names((function,)), Names((f"{kind}:{who}",)), conditions)
+    action = Names((text_of(properties.get("Action", "lambda:InvokeFunction")),), any_case=True)
+    statement = Statement(True, action, Names((function,)), Names((f"{kind}:{who}",)), conditions)
     _at(side, function, found, guards=True, fallback=permission).statements.append(statement)
 
 

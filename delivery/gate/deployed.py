@@ -28,6 +28,24 @@ def templates(stacks: Iterable[Stack], reader: Reader) -> dict[str, Mapping[str,
         return {name: template for name, template in found if template is not None}
 
 
+def forgotten(account: str, stacks: Iterable[Stack], reader: Reader) -> list[str]:
+    """Names of deployed stacks of the account's stage that the assembly no longer has.
+
+    :raises DeliveryError: where CloudFormation cannot be asked.
+    """
+    regions = {stack.region: stack for stack in stacks}
+    names = {stack.name for stack in stacks}
+    found: set[str] = set()
+    try:
+        for stack in regions.values():
+            client = reader.client("cloudformation", stack)
+            for page in client.get_paginator("describe_stacks").paginate():
+                found.update(one["StackName"] for one in page["Stacks"] if one["StackStatus"] not in _NOT_THERE)
+    except (BotoCoreError, ClientError) as error:
+        raise DeliveryError(f"{account}: {error}") from None
+    return sorted(name for name in found - names if name.startswith(f"{account}-"))
+
+
 def _template(stack: Stack, reader: Reader) -> Mapping[str, Any] | None:
     try:
         client = reader.client("cloudformation", stack)

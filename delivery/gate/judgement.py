@@ -17,21 +17,26 @@ class Judgement:
     """What a deployment would change.
 
     :param new: stacks that are not deployed, with how many resources each would have.
+    :param forgotten: stacks that are deployed, and that a deployment would leave as they are.
     """
 
     findings: tuple[Finding, ...]
     new: dict[str, int]
+    forgotten: tuple[str, ...] = ()
 
 
 def judge(
     stacks: Iterable[Stack],
     before: Mapping[str, Mapping[str, Any]],
     specification: Specification | None = None,
+    *,
+    forgotten: Iterable[str] = (),
 ) -> Judgement:
     """Judge what the deployment of an account's stacks would change.
 
     :param before: templates that are deployed, by stack name. Everything in a stack without one is new, and safe.
     :param specification: Default: that of the installed CDK CLI.
+    :param forgotten: names of stacks that are deployed and no longer part of the account.
     """
     stacks = tuple(stacks)
     known = specification or Specification.load()
@@ -45,4 +50,5 @@ def judge(
     return Judgement(
         findings=tuple(sorted(set(found))),
         new={name: len(template.resources) for name, template in new.templates.items() if name not in old.templates},
+        forgotten=tuple(forgotten),
     )

@@ -23,22 +23,28 @@ class Names:
     """Those that patterns match, or all but those: ``Action`` and ``NotAction``, ``Resource`` and ``NotResource``.
 
     :param but: whether it is all that the patterns do not match.
+    :param any_case: whether capitals mean nothing, as in names of actions.
     """
 
     patterns: tuple[str, ...]
     but: bool = False
+    any_case: bool = False
 
     def covers(self, other: "Names") -> bool:
         """Whether it holds everything that ``other`` holds, as far as that can be known without asking AWS."""
-        if not self.but and "*" in self.patterns:
+        mine, theirs = self._folded(), other._folded()
+        if not self.but and "*" in mine:
             return True
         if self.but and other.but:
-            return all(any(matches(theirs, mine) for theirs in other.patterns) for mine in self.patterns)
+            return all(any(matches(two, one) for two in theirs) for one in mine)
         if self.but:
-            return not any(overlap(mine, theirs) for mine in self.patterns for theirs in other.patterns)
+            return not any(overlap(one, two) for one in mine for two in theirs)
         if other.but:
             return False
-        return all(any(matches(mine, theirs) for mine in self.patterns) for theirs in other.patterns)
+        return all(any(matches(one, two) for one in mine) for two in theirs)
+
+    def _folded(self) -> tuple[str, ...]:
+        return tuple(one.lower() for one in self.patterns) if self.any_case else self.patterns
 
 
 @dataclass(frozen=True)
@@ -139,7 +145,7 @@ def _regex(pattern: str) -> str:
 def _statement(body: dict[str, Any]) -> Statement:
     return Statement(
         allows=body.get("Effect") == "Allow",
-        actions=_names(body, "Action", lower=True),
+        actions=_names(body, "Action", any_case=True),
         resources=_names(body, "Resource"),
         principals=_principals(body),
         conditions=tuple(
@@ -154,10 +160,9 @@ def _statement(body: dict[str, Any]) -> Statement:
     )
 
 
-def _names(body: dict[str, Any], key: str, *, lower: bool = False) -> Names:
+def _names(body: dict[str, Any], key: str, *, any_case: bool = False) -> Names:
     but = f"Not{key}" in body
-    found = [text_of(value) for value in body.get(f"Not{key}" if but else key, ["*"])]
-    return Names(tuple(name.lower() for name in found) if lower else tuple(found), but)
+    return Names(tuple(text_of(value) for value in body.get(f"Not{key}" if but else key, ["*"])), but, any_case)
 
 
 def _principals(body: dict[str, Any]) -> Names | None:
@@ -222,7 +227,7 @@ def _each(names: Names) -> Iterator[Names]:
     if names.but:
         yield names
     else:
-        yield from (Names((pattern,)) for pattern in names.patterns)
+        yield from (Names((pattern,), any_case=names.any_case) for pattern in names.patterns)
 
 
 def _merged(whole: Statement, missing: Sequence[Statement]) -> Statement:
@@ -232,7 +237,7 @@ def _merged(whole: Statement, missing: Sequence[Statement]) -> Statement:
     principals = dict.fromkeys(pattern for one in missing if one.principals for pattern in one.principals.patterns)
     return Statement(
         whole.allows,
-        Names(tuple(actions), whole.actions.but),
+        Names(tuple(actions), whole.actions.but, any_case=True),
         Names(tuple(resources), whole.resources.but),
         Names(tuple(principals), whole.principals.but) if whole.principals else None,
         whole.conditions,

@@ -27,6 +27,9 @@ def report(account: str, judgement: Judgement, decision: Decision) -> str:
     if judgement.new:
         names = ", ".join(f"{name} ({number} resources)" for name, number in judgement.new.items())
         parts.append(f"not deployed yet, everything in them is new: {names}")
+    if judgement.forgotten:
+        names = ", ".join(judgement.forgotten)
+        parts.append(f"no longer part of the account, and left as they are until somebody destroys them: {names}")
     if not parts:
         parts.append("nothing would change")
     parts += decision.remarks

@@ -70,7 +70,8 @@ def _removed(resource: Resource, successor: Resource | None, specification: Spec
         return
     removals = [rule for rule in rules_for(resource.type) if rule.when == "removed"]
     if removals and not successor:
-        yield finding(resource, removals[0].verdict, what, removals[0].why)
+        stops = removals[0].verdict in (Verdict.WIDENING, Verdict.DATA_LOSING)
+        yield finding(resource, removals[0].verdict, what, removals[0].why, stops=stops)
     else:
         yield finding(resource, Verdict.SAFE, what)
 

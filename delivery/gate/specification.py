@@ -30,6 +30,7 @@ ALSO_STATEFUL = frozenset(
         "AWS::Glue::Table",  # partitions that jobs registered
         "AWS::Kinesis::Stream",  # records that nobody has read yet
         "AWS::Route53::HostedZone",  # name servers that the parent domain delegates to, records of others
+        "AWS::SNS::Topic",  # subscriptions that people made
         "AWS::SecretsManager::Secret",  # a password that others use
     }
 )

@@ -89,6 +89,13 @@ def test_the_gate_stops_and_destruction_keeps_what_is_kept(
     assert gate(["local", "--assembly", str(changed)]) == 1
     assert "STOP data-losing  Bucket (AWS::S3::Bucket)" in capfd.readouterr().out
 
+    fewer = assembly(tmp_path / "fewer", {"Network": NETWORK, "Metadata": METADATA})
+    assert gate(["local", "--assembly", str(fewer)]) == 0
+    assert "left as they are until somebody destroys them: local-Data" in capfd.readouterr().out
+    assert destroy(["local", "--assembly", str(fewer), "--yes"]) == 1
+    assert "local-Data: deployed, and no longer part of the account" in capfd.readouterr().err
+    assert stacks() == {"local-Network", "local-Metadata", "local-Data"}
+
     assert destroy(["local", "--assembly", str(deployed), "--yes"]) == 0
     told = capfd.readouterr().out
     assert stacks() == {"local-Network", "local-Metadata"}

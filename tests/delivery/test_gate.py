@@ -128,6 +128,13 @@ def test_a_stack_that_is_not_deployed_is_new_and_safe(make_stack: Any) -> None:
     assert text.startswith("not deployed yet, everything in them is new: prod-Test (1 resources)")
 
 
+def test_a_stack_that_is_no_longer_part_of_the_account_is_named(make_stack: Any) -> None:
+    stack = make_stack({"Resources": FILES})
+    judgement = judge([stack], {"prod-Test": stack.template}, forgotten=["prod-Batch"])
+    text = report("prod", judgement, decide("prod", (), [], TODAY))
+    assert "left as they are until somebody destroys them: prod-Batch" in text
+
+
 def test_replacement_crosses_stacks_through_exports(make_stack: Any) -> None:
     """Row R-16: a replaced subnet replaces the file system of another stack."""
 

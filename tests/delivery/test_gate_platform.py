@@ -134,7 +134,7 @@ def test_a_permission_that_a_role_did_not_have_is_stopped(now: tuple[Stack, ...]
     old = edited("dev-TrainingServices", lambda text: text.replace('"autoscaling:SetDesiredCapacity", ', "", 1))
     found = [one for one in serious(now, old) if one.stops]
     assert [(one.path, one.verdict) for one in found] == [("Autoscaler", "widening")]
-    assert "autoscaling:setdesiredcapacity" in found[0].what
+    assert "autoscaling:SetDesiredCapacity" in found[0].what
 
 
 def test_a_right_in_the_cluster_that_a_group_did_not_have_is_stopped(now: tuple[Stack, ...], edited: Any) -> None:
