@@ -100,7 +100,7 @@ def test_offline_features_are_recomputed_on_a_schedule(stack: cdk.Stack, hours: 
     assert allowed(template, schedule_role) == {"states:StartExecution": {f"<{machine}>"}}
     template.has_resource_properties(
         "AWS::CloudWatch::Alarm",
-        {"MetricName": "ExecutionsSucceeded", "EvaluationPeriods": hours + 1, "TreatMissingData": "breaching"},
+        {"MetricName": "ExecutionsSucceeded", "EvaluationPeriods": hours + 1, "TreatMissingData": "missing"},
     )
 
 
@@ -263,6 +263,25 @@ def test_freshness_is_watched(stack: cdk.Stack) -> None:
     )
     assert len(store.alarms) == 4
     template.all_resources_properties("AWS::CloudWatch::Alarm", {"AlarmActions": [Match.any_value()]})
+
+
+def test_a_job_that_has_not_run_yet_raises_no_alarm_and_one_that_stopped_tells_somebody(stack: cdk.Stack) -> None:
+    """CloudWatch would call missing data an alarm at once; without data it only tells of a change, from then on."""
+    make(stack, PREPARATION, alarm_topic=sns.Topic(stack, "Topic", enforce_ssl=True))
+    template = Template.from_stack(stack)
+    (topic,) = template.find_resources("AWS::SNS::Topic")
+    template.has_resource_properties(
+        "AWS::CloudWatch::Alarm",
+        {
+            "MetricName": "ExecutionsSucceeded",
+            "EvaluationPeriods": PREPARATION.refresh // timedelta(hours=1) + 1,
+            "TreatMissingData": "missing",
+            "AlarmActions": [{"Ref": topic}],
+            "InsufficientDataActions": [{"Ref": topic}],
+        },
+    )
+    alarms = template.find_resources("AWS::CloudWatch::Alarm").values()
+    assert "breaching" not in {alarm["Properties"]["TreatMissingData"] for alarm in alarms}
 
 
 def test_a_reader_of_offline_features_cannot_write_them(stack: cdk.Stack) -> None:

@@ -130,7 +130,8 @@ class FeatureJob(Construct):
                 threshold=1,
                 evaluation_periods=_hours(group) + 1,
                 comparison_operator=comparison.LESS_THAN_THRESHOLD,
-                treat_missing_data=missing.BREACHING,
+                # Before its first run a job is not overdue: an alarm there would stop every first deployment.
+                treat_missing_data=missing.MISSING,
                 alarm_description=f"{group.name} was not recomputed for more than {_hours(group)} hours.",
             ),
         )

@@ -92,6 +92,7 @@ class FeatureStore(Construct):
         if alarm_topic:
             for alarm in self._alarms:
                 alarm.add_alarm_action(actions.SnsAction(alarm_topic))
+                alarm.add_insufficient_data_action(actions.SnsAction(alarm_topic))  # how a job that stopped shows
 
     @property
     def database_name(self) -> str:
