@@ -13,7 +13,8 @@ class PodLogs(Construct):
     """What pods and nodes write goes to CloudWatch, and stays there when they are gone, with metrics of both.
 
     The log groups have the names that the agents use. They are made here, encrypted and with an end, and the agents may
-    not make any: late logs of a cluster that goes would make new ones.
+    not make any: late logs of a cluster that goes would make new ones. Those that are kept go with a first deployment
+    that fails, since they would stop every further attempt by their names.
 
     :param encryption_key: encrypts the logs; its policy lets CloudWatch Logs in.
     :param retention: how long they are kept.
@@ -32,6 +33,7 @@ class PodLogs(Construct):
     ) -> None:
         super().__init__(scope, id)
         prefix = f"/aws/containerinsights/{installer.cluster.cluster_name}"
+        keep = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
         groups = [
             logs.LogGroup(
                 self,
@@ -39,7 +41,7 @@ class PodLogs(Construct):
                 log_group_name=f"{prefix}/{kind}",
                 encryption_key=encryption_key,
                 retention=retention,
-                removal_policy=removal_policy,
+                removal_policy=keep if removal_policy is RemovalPolicy.RETAIN else removal_policy,
             )
             for kind in _KINDS
         ]

@@ -57,7 +57,7 @@ def test_a_public_endpoint_is_open_to_named_networks_only(stack: cdk.Stack) -> N
 
 
 def test_access_is_by_entries_alone_and_not_for_whoever_deploys(stack: cdk.Stack) -> None:
-    """Rows 17, 62."""
+    """Rows 17, 62. R-13."""
     cluster(stack)
     assert the(stack, "AWS::EKS::Cluster")["AccessConfig"] == {
         "AuthenticationMode": "API",
@@ -87,7 +87,7 @@ def test_all_logs_of_the_control_plane_go_to_an_encrypted_group_that_is_there_fi
                 "RetentionInDays": 365,
                 "KmsKeyId": stack.resolve(keys.logs.key_arn),
             },
-            "DeletionPolicy": "Retain",
+            "DeletionPolicy": "RetainExceptOnCreate",
         },
     )
     (control_plane,) = template.find_resources("AWS::EKS::Cluster").values()
@@ -95,6 +95,25 @@ def test_all_logs_of_the_control_plane_go_to_an_encrypted_group_that_is_there_fi
     assert group in control_plane["DependsOn"]
     types = [each["Type"] for each in control_plane["Properties"]["Logging"]["ClusterLogging"]["EnabledTypes"]]
     assert sorted(types) == ["api", "audit", "authenticator", "controllerManager", "scheduler"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "on_deletion"),
+    [(cdk.RemovalPolicy.RETAIN, "RetainExceptOnCreate"), (cdk.RemovalPolicy.DESTROY, "Delete")],
+)
+def test_a_first_deployment_that_fails_leaves_no_log_group_that_stops_the_next(
+    stack: cdk.Stack, asked: cdk.RemovalPolicy, on_deletion: str
+) -> None:
+    made = cluster(stack, removal_policy=asked)
+    (group,) = (
+        Template.from_stack(stack)
+        .find_resources(
+            "AWS::Logs::LogGroup", {"Properties": {"LogGroupName": f"/aws/eks/{made.cluster_name}/cluster"}}
+        )
+        .values()
+    )
+    kept = {"RetainExceptOnCreate": "Retain"}.get(on_deletion, on_deletion)
+    assert (group["DeletionPolicy"], group["UpdateReplacePolicy"]) == (on_deletion, kept)
 
 
 def test_logs_of_a_cluster_that_goes_make_no_new_group(stack: cdk.Stack) -> None:
@@ -258,6 +277,7 @@ configurations = st.fixed_dictionaries(
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(configuration=configurations, people=st.integers(0, 3))
 def test_the_emergency_role_administers_whatever_the_configuration(configuration: dict[str, Any], people: int) -> None:
+    """R-13."""
     stack = cdk.Stack(new_app(), "Test", env=cdk.Environment(account="111111111111", region="eu-west-1"))
     made = cluster(stack, **configuration)
     for number in range(people):

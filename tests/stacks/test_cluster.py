@@ -145,7 +145,7 @@ def test_production_keeps_its_clusters_and_their_logs(stage: PlatformStage) -> N
             "AWS::Logs::LogGroup",
             {
                 "Properties": {"LogGroupName": f"/aws/eks/{stack.cluster.cluster_name}/cluster"},
-                "DeletionPolicy": "Retain",
+                "DeletionPolicy": "RetainExceptOnCreate",
             },
         )
 

@@ -205,14 +205,18 @@ class KubernetesCluster(Construct):
     def _log_group(
         self, encryption_key: kms.IKey | None, retention: logs.RetentionDays, removal_policy: RemovalPolicy
     ) -> logs.LogGroup:
-        """Where EKS writes, by the name that EKS gives it; left alone, EKS makes one without key and end."""
+        """Where EKS writes, by the name that EKS gives it; left alone, EKS makes one without key and end.
+
+        What is kept goes with a first deployment that fails: empty, it would stop every further attempt by its name.
+        """
+        keep = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
         return logs.LogGroup(
             self,
             "LogGroup",
             log_group_name=f"/aws/eks/{self.cluster_name}/cluster",
             encryption_key=encryption_key,
             retention=retention,
-            removal_policy=removal_policy,
+            removal_policy=keep if removal_policy is RemovalPolicy.RETAIN else removal_policy,
         )
 
     def _name(self, secrets_encryption_key: kms.IKey, service_cidr: str) -> str:
