@@ -39,6 +39,7 @@ def test_all_groups(snapshot_json: SnapshotAssertion) -> None:
 
 @pytest.mark.parametrize("release", KubernetesRelease.all(), ids=lambda release: release.minor)
 def test_every_object_is_valid(release: KubernetesRelease) -> None:
+    """R-6: for every minor, so that a cluster may go back one."""
     for item in objects(*GROUPS):
         kubernetes_validate.validate(item, release.minor, strict=True)
 

@@ -73,7 +73,7 @@ def test_nodes_follow_the_cluster_to_a_new_minor_and_keep_disruption_budgets(sta
 
 
 def test_pods_do_not_reach_the_nodes_credentials_and_disks_are_encrypted(stack: cdk.Stack) -> None:
-    """Row 64."""
+    """Row 64. R-33."""
     cluster(stack)
     for template in properties(stack, "AWS::EC2::LaunchTemplate"):
         data = template["LaunchTemplateData"]

@@ -24,6 +24,7 @@ GROUPS = (SYSTEM, GENERAL, TRAINING, INFERENCE, SPARK)
 
 @pytest.mark.parametrize("spec", GROUPS, ids=lambda spec: spec.name)
 def test_what_is_derived(spec: NodeGroupSpec, snapshot_json: SnapshotAssertion) -> None:
+    """R-25."""
     derived = ("labels", "taints", "tolerations", "node_template_tags", "image", "device_resource", "devices")
     assert {name: getattr(spec, name) for name in derived} == snapshot_json
 
@@ -50,7 +51,7 @@ def test_tags_fit_what_eks_accepts() -> None:
 
 @pytest.mark.parametrize("spec", GROUPS, ids=lambda spec: spec.name)
 def test_a_pod_that_names_a_purpose_lands_there_and_nowhere_else(spec: NodeGroupSpec) -> None:
-    """Rows 29, 30."""
+    """Rows 29, 30. R-25."""
     pod = {"nodeSelector": {NodeGroupSpec.PURPOSE_LABEL: spec.purpose}, "tolerations": spec.tolerations}
     assert groups_that_take(pod, GROUPS) == [spec.name]
 
@@ -136,6 +137,7 @@ def test_refusals(changes: dict[str, Any], message: str) -> None:
 
 @pytest.mark.parametrize("instance_type", ["g5.xlarge", "p4d.24xlarge", "inf2.xlarge", "trn1.2xlarge", "g5g.xlarge"])
 def test_accelerators_without_an_image_that_drives_them_are_refused(instance_type: str) -> None:
+    """R-17."""
     with pytest.raises(ValueError, match=f"{instance_type} has accelerators and needs an ami_type with their driver: "):
         group(instance_types=(instance_type,))
 
@@ -151,6 +153,7 @@ def test_accelerators_without_an_image_that_drives_them_are_refused(instance_typ
     ],
 )
 def test_an_image_without_the_right_driver_is_refused(instance_type: str, ami_type: str) -> None:
+    """R-17."""
     with pytest.raises(ValueError, match=f"ami_type {ami_type} does not fit {instance_type}; choose "):
         group(instance_types=(instance_type,), ami_type=ami_type)
 

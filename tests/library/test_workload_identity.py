@@ -184,7 +184,7 @@ def test_with_kube2iam_nodes_may_assume_the_named_roles_and_nobody_else_may(
 
 
 def test_kube2iam_says_what_it_cannot_protect_against(stack: cdk.Stack, made: KubernetesCluster) -> None:
-    """Row 66."""
+    """Row 66. R-33."""
     WorkloadIdentity.kube2iam(made)
     Annotations.from_stack(stack).has_warning("/Test/Cluster", Match.string_like_regexp("another pod's role"))
 
@@ -225,7 +225,7 @@ def test_nodes_have_the_policies_that_this_test_knows(stack: cdk.Stack, made: Ku
 
 @each_strategy
 def test_no_key_is_made(strategy: Strategy, made: KubernetesCluster, applications: cdk.Stack) -> None:
-    """Row 69."""
+    """Row 69. R-19."""
     strategy(made).role_for(applications, "Role", namespace="kubeflow", service_account="pipelines")
     text = json.dumps(Template.from_stack(applications).to_json())
     assert "AWS::IAM::User" not in text
