@@ -34,6 +34,7 @@ from stacks.pipeline_limits import check_limits
 from stacks.tools import ToolsStage
 
 CDK_ASSETS = "4.7.3"
+_SOURCE = "Commit"
 _PACKAGE_JSON = Path(__file__).parents[1] / "package.json"
 
 
@@ -63,7 +64,11 @@ class PipelineStack(Stack):
         self._key = self._make_key()
         self._builds = self._log_group()
         self._source = pipelines.CodePipelineSource.connection(
-            settings.source.repository, settings.source.branch, connection_arn=settings.source.connection_arn
+            settings.source.repository,
+            settings.source.branch,
+            connection_arn=settings.source.connection_arn,
+            code_build_clone_output=True,  # tests ask git which files are the project's
+            action_name=_SOURCE,
         )
         self._artifacts = self._bucket()
         self._synth = pipelines.CodeBuildStep(
@@ -71,6 +76,7 @@ class PipelineStack(Stack):
             input=self._source,
             commands=["make check"],
             primary_output_directory="cdk.out",
+            role=self._role("Builder"),
             build_environment=codebuild.BuildEnvironment(compute_type=codebuild.ComputeType.LARGE),
             timeout=Duration.hours(2),
         )
@@ -85,6 +91,9 @@ class PipelineStack(Stack):
 
         built = self.pipeline.pipeline
         check_limits(self.node.path, {stage.stage_name: len(stage.actions) for stage in built.stages})
+        source_role = built.node.find_child("Source").node.find_child(_SOURCE).node.find_child("CodePipelineActionRole")
+        assert isinstance(source_role, iam.Role)
+        self._let_use_connection(source_role)
         self._notify(built)
         self._tidy_replicas(built)
         self._acknowledge_grants()
@@ -195,7 +204,19 @@ class PipelineStack(Stack):
         return role
 
     def _role(self, id: str) -> iam.Role:
-        return iam.Role(self, id, assumed_by=iam.ServicePrincipal("codebuild.amazonaws.com"))
+        """A role of builds, which clone the repository."""
+        role = iam.Role(self, id, assumed_by=iam.ServicePrincipal("codebuild.amazonaws.com"))
+        self._let_use_connection(role)
+        return role
+
+    def _let_use_connection(self, role: iam.IRole) -> None:
+        """The CDK grants the action's former name only, and IAM asks for the name in the connection's ARN.
+
+        https://docs.aws.amazon.com/dtconsole/latest/userguide/rename.html
+        """
+        connection = self._settings.source.connection_arn
+        service = connection.split(":")[2]
+        role.add_to_principal_policy(iam.PolicyStatement(actions=[f"{service}:UseConnection"], resources=[connection]))
 
     def _make_key(self) -> kms.Key:
         """Encrypts artifacts, logs and notifications. The roles that deploy in other accounts are let in by grants."""

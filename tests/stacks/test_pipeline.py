@@ -163,6 +163,19 @@ def test_the_steps_of_an_account_may_take_its_read_only_roles_and_no_other(make:
         assert projects(template)[project]["ServiceRole"] == {"Fn::GetAtt": [reader, "Arn"]}
 
 
+def test_whoever_clones_may_use_the_connection_by_the_name_that_its_arn_has(make: Callable[..., Made]) -> None:
+    """IAM takes no other name: https://docs.aws.amazon.com/dtconsole/latest/userguide/rename.html"""
+    template = make()[1]
+    connection = DELIVERY["source"]["connection_arn"]
+    clones = ("Source", "Builder", "devReader", "stagingReader", "prodReader")
+    roles = [
+        name for name in template.find_resources("AWS::IAM::Role") if name.removeprefix("Pipeline").startswith(clones)
+    ]
+    assert len(roles) == len(clones)
+    for role in roles:
+        assert allows(identity_statements(template, role), "codeconnections:UseConnection", connection), role
+
+
 def test_steps_read_artifacts_and_cannot_change_them(make: Callable[..., Made]) -> None:
     template = make()[1]
     (bucket,) = (name for name in template.find_resources("AWS::S3::Bucket") if name.startswith("Artifacts"))
