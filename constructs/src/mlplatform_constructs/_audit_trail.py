@@ -13,14 +13,20 @@ from constructs import Construct
 
 from ._alarm_topic import AlarmTopic
 
-ROOT_USED = '{ $.userIdentity.type = "Root" && $.eventType != "AwsServiceEvent" }'
+_NO_DEPLOYMENT = '($.userIdentity.invokedBy NOT EXISTS || $.userIdentity.invokedBy != "cloudformation.amazonaws.com")'
+ROOT_USED = (
+    '{ $.userIdentity.type = "Root" && $.userIdentity.invokedBy NOT EXISTS && $.eventType != "AwsServiceEvent" }'
+)
+"""https://docs.aws.amazon.com/securityhub/latest/userguide/cloudwatch-controls.html#cloudwatch-1"""
 KEY_CHANGED = (
     '{ $.eventSource = "kms.amazonaws.com" && ($.eventName = "PutKeyPolicy" || $.eventName = "DisableKey" || '
-    '$.eventName = "ScheduleKeyDeletion" || $.eventName = "DisableKeyRotation") }'
+    '$.eventName = "ScheduleKeyDeletion" || $.eventName = "DisableKeyRotation") && '
+    f"{_NO_DEPLOYMENT} }}"
 )
 TRAIL_CHANGED = (
     '{ $.eventSource = "cloudtrail.amazonaws.com" && ($.eventName = "StopLogging" || $.eventName = "DeleteTrail" || '
-    '$.eventName = "UpdateTrail" || $.eventName = "PutEventSelectors") }'
+    '$.eventName = "UpdateTrail" || $.eventName = "PutEventSelectors") && '
+    f"{_NO_DEPLOYMENT} }}"
 )
 METRICS = "MLPlatform/Audit"
 
@@ -30,7 +36,8 @@ class AuditTrail(Construct):
 
     Management events of every region and, for the buckets given, every read and write of an object. Files are encrypted
     and carry digests, so that a changed or missing file can be found (``aws cloudtrail validate-logs``). An alarm is
-    raised when root is used, a key's policy or life changes, or the trail itself is touched.
+    raised when root is used, a key's policy or life changes, or the trail itself is touched; of the latter two not by a
+    deployment, whose changes were reviewed before, but by whoever goes past CloudFormation.
 
     :param encryption_key: encrypts files, log group and alarm topic; its policy must let CloudTrail and CloudWatch in,
         as ``EncryptionKeys.logs`` does.
