@@ -16,9 +16,13 @@ _CONFIG = "/config"
 class NvidiaDevicePlugin(ManifestChart):
     """Offers the GPUs of a node to pods as ``nvidia.com/gpu``. Runs on GPU nodes only.
 
-    It talks to the kubelet through a socket on the node, which is why its pods mount a host path and run as root; they
-    have no capability and cannot gain one. Nodes whose pods share GPUs say so by a label, and get a set of pods with
-    that configuration.
+    It talks to the kubelet through a socket on the node, which is why its pods mount a host path and run as root. They
+    must see GPUs without having asked the kubelet for any. Images of nodes may have NVIDIA's runtime grant that to
+    privileged containers only, as EKS's have done since April 2026, and it takes ``SYS_ADMIN`` for the mark of these;
+    hooks of the runtime also write into the container's files. Nodes whose pods share GPUs say so by a label, and get a
+    set of pods with that configuration.
+
+    https://github.com/awslabs/amazon-eks-ami/issues/2706, https://github.com/NVIDIA/k8s-device-plugin/issues/856
 
     :param image: the device plugin's image.
     :param node_labels: labels that every GPU node of the platform carries.
@@ -72,11 +76,7 @@ def _daemon_set(name: str, image: str, placement: Manifest, config: str | None =
         "image": image,
         "env": [{"name": key, "value": value} for key, value in environment.items()],
         "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
+        "securityContext": {"capabilities": {"add": ["SYS_ADMIN"], "drop": ["ALL"]}},
         "volumeMounts": mounts,
     }
     pod = {

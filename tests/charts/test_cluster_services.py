@@ -69,6 +69,16 @@ def test_device_plugin(charts: cdk8s.App, snapshot_json: SnapshotAssertion) -> N
     assert NvidiaDevicePlugin(charts, "Plugin", image="r.io/p:v1", node_labels=labels).to_json() == snapshot_json
 
 
+def test_the_plugin_sees_gpus_on_images_that_show_them_to_privileged_containers_only(charts: cdk8s.App) -> None:
+    """Without, it finds no driver, ends, and no node offers a GPU."""
+    plugin = NvidiaDevicePlugin(charts, "Sees", image="r.io/p:v1", node_labels={"a": "b"}, configs={"t4": {}})
+    for pod in pods_of(plugin.to_json()).values():
+        (container,) = pod["containers"]
+        assert container["securityContext"]["capabilities"] == {"add": ["SYS_ADMIN"], "drop": ["ALL"]}
+        assert container["securityContext"].get("allowPrivilegeEscalation") is not False  # a contradiction
+        assert not container["securityContext"].get("readOnlyRootFilesystem")  # hooks of the runtime write there
+
+
 def pods_of(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {item["metadata"]["name"]: item["spec"]["template"]["spec"] for item in named(objects, "DaemonSet")}
 
