@@ -188,6 +188,16 @@ def test_logs_are_encrypted_before_rds_writes_them(stack: cdk.Stack, vpc: ec2.IV
         assert id in instance(template)["DependsOn"]
 
 
+def test_a_first_deployment_that_fails_leaves_no_log_group_that_stops_the_next(stack: cdk.Stack, vpc: ec2.IVpc) -> None:
+    """RDS names the groups, so a group that is left over would be in the way of the same stack."""
+    MetadataDatabase(stack, "Database", vpc=vpc)
+    groups = Template.from_stack(stack).find_resources("AWS::Logs::LogGroup").values()
+    named = [group for group in groups if "LogGroupName" in group["Properties"]]
+    assert len(named) == 2
+    for group in named:
+        assert (group["DeletionPolicy"], group["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+
+
 def test_the_asset_is_the_handler_and_the_pinned_client_and_the_same_each_time(tmp_path: Path) -> None:
     def key(folder: str) -> str:
         app = cdk.App(outdir=str(tmp_path / folder))

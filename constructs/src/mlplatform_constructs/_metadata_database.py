@@ -196,7 +196,11 @@ class MetadataDatabase(Construct):
     def _log_groups(
         self, identifier: str, encryption_key: kms.IKey | None, retention: logs.RetentionDays
     ) -> list[logs.LogGroup]:
-        """Where RDS writes, made before it would make them itself, without a key or an end."""
+        """Where RDS writes, made before it would make them itself, without a key or an end.
+
+        What is kept goes with a first deployment that fails: empty, it would stop every further attempt by its name.
+        """
+        keep, asked = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE, self._removal_policy
         return [
             logs.LogGroup(
                 self,
@@ -204,7 +208,7 @@ class MetadataDatabase(Construct):
                 log_group_name=f"/aws/rds/instance/{identifier}/{name}",
                 encryption_key=encryption_key,
                 retention=retention,
-                removal_policy=self._removal_policy,
+                removal_policy=keep if asked is RemovalPolicy.RETAIN else asked,
             )
             for name in _LOGS
         ]
