@@ -18,14 +18,14 @@ import json
 import re
 import tempfile
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
-from constructs import Construct
 
 import mlplatform_constructs as library
 
@@ -40,8 +40,7 @@ def library_facts() -> Facts:
     facts: Facts = {}
     for name in library.__all__:
         facts |= class_facts(getattr(library, name))
-    for name, example in examples((ROOT / "constructs" / "README.md").read_text(encoding="utf-8")).items():
-        facts |= kept_facts(getattr(library, name), example)
+    facts |= kept_facts(examples((ROOT / "constructs" / "README.md").read_text(encoding="utf-8")))
     return dict(sorted(facts.items()))
 
 
@@ -71,28 +70,36 @@ def class_facts(subject: type) -> Facts:
     return facts
 
 
-def kept_facts(subject: type, example: str) -> Facts:
-    """The resources of a construct that outlive their stack, as ``example`` makes it in ``stack``."""
-    if not issubclass(subject, Construct):
-        return {}
+def kept_facts(examples: Mapping[str, str]) -> Facts:
+    """The resources that outlive their stack, of each of our constructs that the examples make.
+
+    :param examples: code by a name of its own; each finds ``app``, and ``stack`` for itself.
+    """
     flags = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
     with tempfile.TemporaryDirectory() as folder:
         app = cdk.App(context=flags | {"aws:cdk:enable-path-metadata": True}, outdir=folder)
         env = cdk.Environment(account="111111111111", region="eu-west-1")
-        exec(example, {"app": app, "stack": cdk.Stack(app, "Stack", env=env)})
-        roots = [each.node.path + "/" for each in app.node.find_all() if type(each) is subject]
+        for name, example in examples.items():
+            with redirect_stdout(None):  # some show what they made
+                exec(example, {"app": app, "stack": cdk.Stack(app, name, env=env)})
+        ours = {
+            f"{each.node.path}/": type(each).__name__
+            for each in app.node.find_all()
+            if type(each).__name__ in library.__all__
+        }
         resources = [
             resource
             for stack in app.synth().stacks
             for resource in stack.template.get("Resources", {}).values()
             if resource.get("DeletionPolicy") in _KEPT
         ]
-    return {
-        f"{subject.__name__}: {path.removeprefix(root).removesuffix('/Resource')}": resource["Type"]
-        for resource in resources
-        for root in roots
-        if (path := resource["Metadata"]["aws:cdk:path"]).startswith(root)
-    }
+    facts = {}
+    for resource in resources:
+        path = resource["Metadata"]["aws:cdk:path"].removesuffix("/Resource")
+        for place in (path[: end + 1] for end, letter in enumerate(path) if letter == "/"):
+            if place in ours:
+                facts[f"{ours[place]}: {path.removeprefix(place)}"] = resource["Type"]
+    return facts
 
 
 def _member(place: str, value: Any) -> Facts:
