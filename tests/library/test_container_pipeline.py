@@ -303,7 +303,7 @@ def test_a_reader_learns_which_image_is_the_newest(stack: cdk.Stack) -> None:
     [
         ({"name": "Churn Model"}, "Test/Churn: name must be lower case letters, digits and dashes, got 'Churn Model'"),
         ({"test_commands": []}, "Test/Churn: test_commands must hold a command; an image without tests is not"),
-        ({"fail_on": "SEVERE"}, "Test/Churn: fail_on must be CRITICAL, HIGH, MEDIUM or LOW, got 'SEVERE'"),
+        ({"fail_on": "SEVERE"}, "Test/Churn: fail_on must be CRITICAL, HIGH, MEDIUM, LOW, got 'SEVERE'"),
         ({"accepted_findings": {"CVE-1": " "}}, "Test/Churn: accepted_findings: CVE-1: needs a reason"),
         ({"scan_minutes": 61}, "Test/Churn: scan_minutes must be 1 to 60, got 61"),
     ],

@@ -54,7 +54,8 @@ def test_a_commit_becomes_a_jar_with_its_checksum_and_bill_of_materials(
     played = world.play(Template.from_stack(stack), source)
     assert played.stages == STAGES, played.said
     kept = world.read()["objects"]
-    assert set(kept) == {JAR, *(f"features/1.2.3/{name}" for name in ("jar.json", "jar.json.sig", "sbom.json"))}
+    records = ("findings.json", "jar.json", "jar.json.sig", "sbom.json")
+    assert set(kept) == {JAR, *(f"features/1.2.3/{name}" for name in records)}
     assert kept[JAR]["body"] == "a jar of <project/>"
     record = json.loads(kept["features/1.2.3/jar.json"]["body"])
     assert record["sha256"] == hashlib.sha256(b"a jar of <project/>").hexdigest()
@@ -87,6 +88,27 @@ def test_a_build_that_does_not_make_one_jar_stops(
     played = world.play(Template.from_stack(stack), source)
     assert played.stages == ["Test"]
     assert f"*.jar: must match one file that the build made, matches {told}; change jar" in played.said
+
+
+def test_a_finding_stops_the_release(stack: cdk.Stack, world: World, source: Path) -> None:
+    world.change(findings={"CVE-1": "HIGH", "CVE-2": "MEDIUM"})
+    pipeline(stack)
+    played = world.play(Template.from_stack(stack), source)
+    assert played.stages == ["Test", "Build"]
+    assert "features-1.0.jar: 1 findings of severity HIGH or worse; update what they are in" in played.said
+    assert not world.read()["objects"]
+    assert not world.read()["parameters"]
+
+
+@pytest.mark.parametrize("options", [{"accepted_findings": {"CVE-1": "no way to it"}}, {"fail_on": None}])
+def test_an_accepted_finding_or_no_scan_does_not(
+    stack: cdk.Stack, world: World, source: Path, options: dict[str, Any]
+) -> None:
+    world.change(findings={"CVE-1": "HIGH"})
+    pipeline(stack, **options)
+    played = world.play(Template.from_stack(stack), source)
+    assert played.stages == STAGES, played.said
+    assert ("features/1.2.3/findings.json" in world.read()["objects"]) == ("fail_on" not in options)
 
 
 def test_a_second_run_changes_nothing(stack: cdk.Stack, world: World, source: Path) -> None:
@@ -161,6 +183,8 @@ def test_no_step_has_a_docker_daemon(stack: cdk.Stack) -> None:
     ("options", "said"),
     [
         ({"name": "-"}, "Test/Features: name must be lower case letters, digits and dashes, got '-'"),
+        ({"fail_on": "SEVERE"}, "fail_on must be CRITICAL, HIGH, MEDIUM, LOW, got 'SEVERE'"),
+        ({"accepted_findings": {"CVE-1": ""}}, "accepted_findings: CVE-1: needs a reason"),
         ({"build": JarBuild((), ("a",), "b", "c")}, "build.test must hold a command; a jar without tests is not"),
         ({"build": JarBuild(("a",), (), "b", "c")}, "build.package must hold the command that makes the jar"),
     ],

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from aws_cdk import ArnFormat, RemovalPolicy, Stack
 from aws_cdk import aws_codebuild as codebuild
@@ -25,6 +25,8 @@ from ._pipeline_source import PipelineSource
 IMAGE = "aws/codebuild/standard:7.0"
 """Ubuntu with Docker, Python, Java and Maven, kept by AWS.
 https://docs.aws.amazon.com/codebuild/latest/userguide/build-env-ref-available.html"""
+
+Severity = Literal["CRITICAL", "HIGH", "MEDIUM", "LOW"]
 
 _TOOLS = Path(__file__).parent / "handlers" / "artifact_pipeline"
 _STORED_DAYS = 60
@@ -310,3 +312,15 @@ def check_artifact(place: str, name: str) -> None:
     """
     if not re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", name):
         raise ValueError(f"{place}: name must be lower case letters, digits and dashes, got {name!r}")
+
+
+def check_findings(place: str, fail_on: str | None, accepted: Mapping[str, str]) -> None:
+    """Refuse a threshold that is none, and exceptions from it without a reason.
+
+    :param place: path of the construct.
+    """
+    if fail_on is not None and fail_on not in get_args(Severity):
+        raise ValueError(f"{place}: fail_on must be {', '.join(get_args(Severity))}, got {fail_on!r}")
+    for finding, reason in accepted.items():
+        if not reason.strip():
+            raise ValueError(f"{place}: accepted_findings: {finding}: needs a reason, got {reason!r}")

@@ -2,7 +2,6 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from aws_cdk import Acknowledgment, RemovalPolicy, Token, Validations
 from aws_cdk import aws_ecr as ecr
@@ -12,7 +11,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from ._access_log_bucket import AccessLogBucket
-from ._artifact_pipeline import ArtifactPipeline, Step, check_artifact
+from ._artifact_pipeline import ArtifactPipeline, Severity, Step, check_artifact, check_findings
 from ._data_bucket import DataBucket
 from ._image_registry import PULL, PUSH, let_log_in
 from ._pipeline_source import PipelineSource
@@ -96,7 +95,7 @@ class ContainerPipeline(Construct):
         build_arguments: Mapping[str, str] | None = None,
         base_repositories: Sequence[ecr.IRepository] = (),
         runtimes: Mapping[str, str] | None = None,
-        fail_on: Literal["CRITICAL", "HIGH", "MEDIUM", "LOW"] = "HIGH",
+        fail_on: Severity = "HIGH",
         accepted_findings: Mapping[str, str] | None = None,
         scan_minutes: int = 10,
         signing_key: kms.IKey | None = None,
@@ -181,11 +180,7 @@ class ContainerPipeline(Construct):
         place = self.node.path
         if not test_commands:
             raise ValueError(f"{place}: test_commands must hold a command; an image without tests is not released")
-        if fail_on not in ("CRITICAL", "HIGH", "MEDIUM", "LOW"):
-            raise ValueError(f"{place}: fail_on must be CRITICAL, HIGH, MEDIUM or LOW, got {fail_on!r}")
-        for finding, reason in accepted_findings.items():
-            if not reason.strip():
-                raise ValueError(f"{place}: accepted_findings: {finding}: needs a reason, got {reason!r}")
+        check_findings(place, fail_on, accepted_findings)
         if not 1 <= scan_minutes <= 60:
             raise ValueError(f"{place}: scan_minutes must be 1 to 60, got {scan_minutes}")
 

@@ -1,15 +1,16 @@
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from aws_cdk import RemovalPolicy
+from aws_cdk import Acknowledgment, RemovalPolicy, Validations
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from ._access_log_bucket import AccessLogBucket
-from ._artifact_pipeline import ArtifactPipeline, Step, check_artifact
+from ._artifact_pipeline import ArtifactPipeline, Severity, Step, check_artifact, check_findings
 from ._data_bucket import DataBucket
 from ._pipeline_source import PipelineSource
 
@@ -24,7 +25,7 @@ class JarBuild:
     :param test: commands of the unit tests.
     :param package: commands that make the jar and its bill of materials.
     :param jar: pattern for the path of the jar, which must be one.
-    :param sbom: path of the bill of materials, CycloneDX in JSON.
+    :param sbom: path of the bill of materials, CycloneDX 1.5 in JSON.
     :param java: Java as CodeBuild names it. Default: ``corretto17``, as Spark 4 wants.
     """
 
@@ -39,7 +40,9 @@ class JarBuild:
         """Maven; the bill of materials comes from its CycloneDX plugin, which the project need not name."""
         return cls(
             test=(f"{_MAVEN} test",),
-            package=(f"{_MAVEN} -DskipTests package {_CYCLONEDX} -DoutputFormat=json -DoutputName=sbom",),
+            package=(
+                f"{_MAVEN} -DskipTests package {_CYCLONEDX} -DoutputFormat=json -DoutputName=sbom -DschemaVersion=1.5",
+            ),
             jar="target/*.jar",
             sbom="target/sbom.json",
             java=java,
@@ -53,7 +56,8 @@ class JarPipeline(Construct):
 
     1. ``Test``: the unit tests. Nothing is built from what fails here.
     2. ``Build``: the jar, its checksum, and the list of all that is in it (SBOM, CycloneDX).
-    3. ``Release``: stores them as ``<name>/<version>/`` in ``releases``, with ``jar.json`` (file, sha256, version,
+    3. ``Release``: has Inspector scan the list. If it finds nothing of severity ``fail_on`` or worse, stores them as
+       ``<name>/<version>/`` in ``releases``, with ``findings.json``, ``jar.json`` (file, sha256, version,
        revision) and its signature, and writes the jar's address to ``parameter_name``.
 
     The version is the commit's highest tag ``v1.2.3``, or ``rev-`` and the revision where it has none; a source from a
@@ -70,6 +74,9 @@ class JarPipeline(Construct):
     :param source: with the build's files, and what starts the pipeline.
     :param releases: keeps jars and records.
     :param build: how the jar is made. Default: Maven.
+    :param fail_on: the mildest severity of a finding that stops a release; None does not scan, for regions without
+        Inspector Scan. Default: ``HIGH``.
+    :param accepted_findings: findings that do not, with the reason. Default: none.
     :param signing_key: signs releases; of type ECC_NIST_P256, for signing. Default: a new key.
     :param encryption_key: encrypts what stages hand over. Default: a new key, rotated yearly.
     :param access_logs: where S3 records who touched that. Default: a new bucket.
@@ -87,6 +94,8 @@ class JarPipeline(Construct):
         source: PipelineSource,
         releases: DataBucket,
         build: JarBuild | None = None,
+        fail_on: Severity | None = "HIGH",
+        accepted_findings: Mapping[str, str] | None = None,
         signing_key: kms.IKey | None = None,
         encryption_key: kms.IKey | None = None,
         access_logs: AccessLogBucket | None = None,
@@ -98,6 +107,11 @@ class JarPipeline(Construct):
         check_artifact(self.node.path, name)
         build = build or JarBuild.maven()
         self._check(build.test, build.package)
+        check_findings(self.node.path, fail_on, accepted_findings or {})
+        gate = {
+            "FAIL_ON": fail_on or "",
+            "ACCEPTED_FINDINGS": json.dumps(dict(accepted_findings or {}), sort_keys=True),
+        }
         runtimes = {"java": build.java}
         self._stages = ArtifactPipeline(
             self,
@@ -115,7 +129,7 @@ class JarPipeline(Construct):
                     environment={"JAR": build.jar, "SBOM": build.sbom},
                     runtimes=runtimes,
                 ),
-                Step(name="Release", takes="Built", tools="jar_release", releases=True, minutes=15),
+                Step(name="Release", takes="Built", tools="jar_release", environment=gate, releases=True, minutes=15),
             ],
             releases=releases,
             signing_key=signing_key,
@@ -128,6 +142,8 @@ class JarPipeline(Construct):
         self.parameter_name = self._stages.parameter_name
         self.pipeline_name = self._stages.pipeline.ref
         self.signing_key = self._stages.signing_key
+        if fail_on:
+            self._let_scan(self._stages.roles["Release"])
 
     def grant_read_parameter(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let ``grantee`` read which jar is the newest release."""
@@ -136,6 +152,13 @@ class JarPipeline(Construct):
     def grant_verify(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let ``grantee`` verify signatures of releases, by KMS or with the public key."""
         return self._stages.grant_verify(grantee)
+
+    def _let_scan(self, role: iam.Role) -> None:
+        """By a policy of its own: its wildcard is excepted nowhere else."""
+        scan = iam.PolicyStatement(actions=["inspector-scan:ScanSbom"], resources=["*"])
+        policy = iam.Policy(self, "Scan", statements=[scan], roles=[role])
+        reason = "a scan of a list that is sent along is of no resource"
+        Validations.of(policy).acknowledge(Acknowledgment(id="AwsSolutions-IAM5[Resource::*]", reason=reason))
 
     def _check(self, test: Sequence[str], package: Sequence[str]) -> None:
         if not test:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from .commands import Failed, Stop, aws, main, setting
+from .gate import refuse
 from .images import digest_of, put_manifest
 from .kept import keep
 from .signing import sign_image
 
-SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL")
 PAUSE_SECONDS = 15
 _FORMATS = ("application/vnd.docker.distribution.manifest.v2+json", "application/vnd.oci.image.manifest.v1+json")
 
@@ -26,7 +26,7 @@ def release() -> None:
     name = image["repository"].partition("/")[2]
     scan = scan_of(name, image["digest"])
     Path("findings.json").write_text(json.dumps(scan, indent=2, default=str), encoding="utf-8")
-    _refuse(findings(scan), image["reference"])
+    refuse(findings(scan), image["reference"])
     _tag(name, image["digest"], image["version"])
     sign_image(image["repository"], image["digest"])
     for file in ("image.json", "sbom.json", "findings.json"):
@@ -69,22 +69,6 @@ def scan_of(repository: str, digest: str) -> dict[str, Any]:
                 "run the stage again, or give it more minutes"
             )
         time.sleep(PAUSE_SECONDS)
-
-
-def _refuse(found: dict[str, str], reference: str) -> None:
-    accepted = json.loads(setting("ACCEPTED_FINDINGS"))
-    threshold = setting("FAIL_ON")
-    bad = SEVERITIES[: SEVERITIES.index(threshold) + 1]
-    refused = {name: severity for name, severity in found.items() if severity in bad and name not in accepted}
-    for name, severity in sorted(refused.items(), key=lambda each: (bad.index(each[1]), each[0])):
-        print(f"{severity}: {name}")
-    for name in sorted(set(accepted) & set(found)):
-        print(f"accepted: {name}: {accepted[name]}")
-    if refused:
-        raise Stop(
-            f"{reference}: {len(refused)} findings of severity {threshold} or worse; "
-            "update what they are in, or accept one by name with the reason"
-        )
 
 
 def _tag(repository: str, digest: str, version: str) -> None:
