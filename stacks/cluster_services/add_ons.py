@@ -9,7 +9,14 @@ from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from charts.definitions import DEFINITIONS
-from mlplatform_constructs import HostedZones, LustreFileSystem, ProvidedObjects, Readiness, SharedFileSystem
+from mlplatform_constructs import (
+    HostedZones,
+    LustreFileSystem,
+    ProvidedObjects,
+    Readiness,
+    SharedFileSystem,
+    WorkloadRole,
+)
 
 from .installer import Allow, Installer
 
@@ -44,11 +51,13 @@ class AddOns(Construct):
         super().__init__(scope, id)
         self._installer = installer
         placement = installer.placement
+        metrics = installer.add_on(self, "metrics-server", configuration=placement)
+        installer.let_roles_settle(metrics)
         self.all: list[eks.CfnAddon] = [
+            metrics,
             self._disks(disk_key),
             self._shared_files(workspaces),
             *([self._lustre()] if lustre else []),
-            installer.add_on(self, "metrics-server", configuration=placement),
             *([self._names(hosted_zones)] if hosted_zones else []),
         ]
         self.all.append(self._secrets())
@@ -156,9 +165,14 @@ class AddOns(Construct):
         """FSx for Lustre. Mounting takes no AWS role, and nobody may make file systems by a claim."""
         return self._driver("aws-fsx-csi-driver", [])
 
-    def _driver(self, name: str, roles: Sequence[Construct]) -> eks.CfnAddon:
+    def _driver(self, name: str, roles: Sequence[WorkloadRole]) -> eks.CfnAddon:
         """Controllers run with the platform's own pods, the rest on every node, whatever its taints."""
-        return self._installer.add_on(self, name, configuration={"controller": self._installer.placement}, after=roles)
+        return self._installer.add_on(
+            self,
+            name,
+            configuration={"controller": self._installer.placement},
+            after=self._installer.settled(*roles),
+        )
 
     def _secrets(self) -> eks.CfnAddon:
         """Secrets Manager. Each pod reads with its own role; what changes there reaches mounted files and Secrets.
@@ -212,4 +226,6 @@ class AddOns(Construct):
             "sources": ["service", "ingress"],
             "triggerLoopOnEvent": True,
         }
-        return self._installer.add_on(self, "external-dns", configuration=configuration, after=[role])
+        return self._installer.add_on(
+            self, "external-dns", configuration=configuration, after=self._installer.settled(role)
+        )

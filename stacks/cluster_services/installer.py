@@ -59,6 +59,7 @@ class Installer:
         self._cluster_name = cluster.cluster.cluster_name
         self._identity = WorkloadIdentity.pod_identity(cluster)
         self._timeout = Duration.minutes(_HELM_MINUTES)
+        self._between: eks.CfnAddon | None = None
 
     def role(
         self, scope: Construct, id: str, service_account: str, *, namespace: str, allow: Sequence[Allow] = ()
@@ -77,6 +78,23 @@ class Installer:
         if reasons:
             Validations.of(role).acknowledge(*(Acknowledgment(id=id, reason=why) for id, why in reasons.items()))
         return role
+
+    def let_roles_settle(self, add_on: eks.CfnAddon) -> None:
+        """Install ``add_on``, which has no role, between roles and the pods that need them.
+
+        EKS says that it made the association of a role some seconds before it hands the role out. A pod that is made
+        within these gets no credentials, and never will. To install an add-on takes longer.
+
+        https://docs.aws.amazon.com/eks/latest/userguide/pod-id-association.html
+        """
+        self._between = add_on
+
+    def settled(self, *roles: WorkloadRole) -> list[IDependable]:
+        """What comes before pods that need these roles."""
+        if not roles or self._between is None:
+            return [*roles]
+        self._between.node.add_dependency(*roles)
+        return [*roles, self._between]
 
     def add_on(
         self,

@@ -67,7 +67,7 @@ class Karpenter(Construct):
                 isolated=isolated,
                 placement=installer.placement,
             ),
-            after=[definitions, role, balancing],
+            after=[definitions, *installer.settled(role), balancing],
         )
         ProvidedObjects(self, "Kinds", cluster=cluster.cluster, by=release, definitions=DEFINITIONS["karpenter-crd"])
         settings = NodeSettings(

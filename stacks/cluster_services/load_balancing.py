@@ -54,7 +54,7 @@ class LoadBalancing(Construct):
                 vpc_id=vpc.vpc_id,
                 placement=installer.placement,
             ),
-            after=[role, *before],
+            after=[*installer.settled(role), *before],
         )
         self.after: IDependable = ProvidedObjects(
             self, "Kinds", cluster=installer.cluster.cluster, by=release, definitions=DEFINITIONS[NAME]

@@ -69,7 +69,9 @@ class PodLogs(Construct):
                 ),
             ],
         )
-        installer.add_on(self, _NAME, configuration=_configuration(installer), after=[role, *groups])
+        installer.add_on(
+            self, _NAME, configuration=_configuration(installer), after=[*installer.settled(role), *groups]
+        )
 
 
 def _configuration(installer: Installer) -> dict[str, object]:

@@ -195,7 +195,7 @@ class ClusterServicesStack(Stack):
         if settings.workload_identity == "kube2iam":
             image = self._installer.images.reference("kube2iam")
             delivered.append(Kube2iam(charts, "Kube2iam", image=image, region=self.region))
-        return self._installer.deliver(self, "Foundations", *delivered, after=roles)
+        return self._installer.deliver(self, "Foundations", *delivered, after=self._installer.settled(*roles))
 
     def _autoscaler(self, charts: cdk8s.App, cluster: KubernetesCluster) -> ClusterAutoscaler:
         image = f"{cluster_autoscaler.NAME}-{cluster.release.minor.replace('.', '-')}"

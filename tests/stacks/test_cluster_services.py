@@ -208,6 +208,18 @@ def test_a_controller_has_its_rights_before_it_starts_and_until_it_is_gone(servi
         assert {association, *policies} <= before[user]
 
 
+def test_a_pod_is_made_only_after_eks_had_time_to_learn_its_role(services: Services, karpenter: Services) -> None:
+    """Pods get credentials of Pod Identity when they are made, or never; EKS learns of roles some seconds late."""
+    for each in (services, karpenter):
+        before, metrics = each.delivered.before, each.add_on("metrics-server")
+        associations = set(each.of_type("AWS::EKS::PodIdentityAssociation"))
+        assert associations <= before[metrics]
+        users = {*each.of_type("AWS::EKS::Addon"), *each.of_type(HELM), *each.delivered.requests} - {metrics}
+        waiting = {user for user in users if associations & before[user]}
+        assert each.add_on("aws-ebs-csi-driver") in waiting
+        assert waiting <= {user for user in users if metrics in before[user]}
+
+
 # Logs
 
 
