@@ -330,6 +330,33 @@ def test_the_function_can_store_events_and_nothing_else(stack: cdk.Stack) -> Non
     assert writes == {"dynamodb:UpdateItem", "sqs:SendMessage"}
 
 
+def test_the_archive_may_do_what_firehose_asks_for_and_only_with_its_own_groups_objects(stack: cdk.Stack) -> None:
+    """https://docs.aws.amazon.com/firehose/latest/dev/controlling-access.html#using-iam-s3"""
+    make(stack, PREPARATION, COURIERS)
+    template = Template.from_stack(stack)
+    archive = next(id for id in template.find_resources("AWS::IAM::Role") if "courierdelaysArchiveRole" in id)
+    actions = allowed(template, archive)
+    on_bucket = {"s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"}
+    on_objects = {"s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"}
+    assert on_bucket | on_objects <= set(actions)
+    for action in on_objects:
+        assert {resource.split("/", 1)[1] for resource in actions[action]} == {
+            "events/courier_delays/*",
+            "rejected/courier_delays/*",
+        }
+
+
+def test_the_job_may_write_in_parts_where_athena_does(stack: cdk.Stack) -> None:
+    """Answers and features. https://docs.aws.amazon.com/step-functions/latest/dg/connect-athena.html"""
+    make(stack)
+    template = Template.from_stack(stack)
+    job = next(id for id in template.find_resources("AWS::IAM::Role") if "JobRole" in id)
+    actions = allowed(template, job)
+    buckets = {resource.split("/")[0] for resource in actions["s3:PutObject"]}
+    assert len(buckets) == 2
+    assert actions["s3:ListBucketMultipartUploads"] == buckets
+
+
 def test_the_job_writes_its_own_groups_features_and_no_events(stack: cdk.Stack) -> None:
     make(stack, PREPARATION, COURIERS)
     template = Template.from_stack(stack)

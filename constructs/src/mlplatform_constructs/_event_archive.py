@@ -10,6 +10,7 @@ from constructs import Construct
 from ._data_bucket import DataBucket
 from ._feature_catalog import FeatureCatalog
 from ._feature_group import EVENT_PARTITION, FeatureGroup
+from ._object_grants import grant_objects
 
 DELIVERY_SECONDS = 300
 """Firehose collects events for this long, so that files are few."""
@@ -74,9 +75,14 @@ class EventArchive(Construct):
     def _role(
         self, group: FeatureGroup, catalog: FeatureCatalog, bucket: DataBucket, log_group: logs.LogGroup
     ) -> iam.Role:
+        """What Firehose asks for, held to the group's own prefixes and table.
+
+        https://docs.aws.amazon.com/firehose/latest/dev/controlling-access.html#using-iam-s3
+        """
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("firehose.amazonaws.com"))
         for prefix in (f"events/{group.name}/*", f"rejected/{group.name}/*"):
             bucket.grant_write(role, prefix)
+            grant_objects(role, bucket.bucket, prefix, "s3:GetObject")
         iam.Grant.add_to_principal(
             grantee=role,
             actions=["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"],

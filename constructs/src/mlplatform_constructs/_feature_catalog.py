@@ -125,7 +125,17 @@ class FeatureCatalog(Construct):
             resource_arns=[*self.table_arns(*tables), self._arn("glue", "database/default")],  # Athena insists on it
         )
         answers = self.results.grant_read(grantee).combine(self.results.grant_write(grantee))
+        answers = answers.combine(self.grant_uploads(grantee, self.results))
         return running.combine(looking_up).combine(answers)
+
+    def grant_uploads(self, grantee: iam.IGrantable, bucket: DataBucket) -> iam.Grant:
+        """What Athena asks for, beyond writing objects, where it writes them in parts.
+
+        https://docs.aws.amazon.com/step-functions/latest/dg/connect-athena.html
+        """
+        return iam.Grant.add_to_principal(
+            grantee=grantee, actions=["s3:ListBucketMultipartUploads"], resource_arns=[bucket.bucket.bucket_arn]
+        )
 
     def table_arns(self, *tables: str) -> list[str]:
         """What a permission on ``tables`` has to name: them, their database and the catalog."""

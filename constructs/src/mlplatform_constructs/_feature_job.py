@@ -69,6 +69,7 @@ class FeatureJob(Construct):
         bucket.grant_read(role, f"events/{group.name}/*")
         bucket.grant_read(role, f"offline/{group.name}/*")
         bucket.grant_write(role, f"offline/{group.name}/*")
+        catalog.grant_uploads(role, bucket)
         catalog.grant_query(role, group.name, group.events_table)
         iam.Grant.add_to_principal(
             grantee=role,
