@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _destroy(account: str, assembly: Path, *, confirmed: bool) -> int:
     stacks = stacks_of(account, assembly)
-    templates = deployed.templates(stacks, Reader())
+    templates = deployed.templates(stacks, Reader(), with_failed=True)
     if not templates:
         print(f"{account}: nothing is deployed in account {stacks[0].account}")
         return 0

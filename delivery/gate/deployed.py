@@ -13,18 +13,22 @@ from delivery.sessions import Reader
 
 _AT_A_TIME = 4
 _NOT_THERE = frozenset({"DELETE_COMPLETE", "REVIEW_IN_PROGRESS"})
+_NEVER_MADE = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "ROLLBACK_IN_PROGRESS"})
+"""A stack whose first deployment failed: it has a template, and nothing of it."""
 
 
-def templates(stacks: Iterable[Stack], reader: Reader) -> dict[str, Mapping[str, Any]]:
+def templates(stacks: Iterable[Stack], reader: Reader, *, with_failed: bool = False) -> dict[str, Mapping[str, Any]]:
     """The templates of those stacks that are deployed, by name, as they were given to CloudFormation.
 
+    :param with_failed: also of those whose first deployment failed. Default: they are as good as not there.
     :raises DeliveryError: where CloudFormation cannot be asked.
     """
     stacks = tuple(stacks)
+    absent = _NOT_THERE if with_failed else _NOT_THERE | _NEVER_MADE
     for stack in stacks[:1]:
         reader.client("cloudformation", stack)  # takes the role once, and refuses once
     with ThreadPoolExecutor(_AT_A_TIME) as threads:
-        found = threads.map(lambda stack: (stack.name, _template(stack, reader)), stacks)
+        found = threads.map(lambda stack: (stack.name, _template(stack, reader, absent)), stacks)
         return {name: template for name, template in found if template is not None}
 
 
@@ -46,11 +50,11 @@ def forgotten(account: str, stacks: Iterable[Stack], reader: Reader) -> list[str
     return sorted(name for name in found - names if name.startswith(f"{account}-"))
 
 
-def _template(stack: Stack, reader: Reader) -> Mapping[str, Any] | None:
+def _template(stack: Stack, reader: Reader, absent: frozenset[str]) -> Mapping[str, Any] | None:
     try:
         client = reader.client("cloudformation", stack)
         status = client.describe_stacks(StackName=stack.name)["Stacks"][0]["StackStatus"]
-        if status in _NOT_THERE:
+        if status in absent:
             return None
         return _read(client.get_template(StackName=stack.name, TemplateStage="Original")["TemplateBody"])
     except ClientError as error:

@@ -88,6 +88,7 @@ def test_one_more_cluster_is_new_and_may_reach_the_shared_files(
 ) -> None:
     judgement = judge(later, templates(now))
     assert set(judgement.new) == {"dev-BatchCluster", "dev-BatchServices"}
+    assert not [one for one in judgement.findings if one.stack in judgement.new]
     (found,) = [one for one in judgement.findings if one.stops and one.stack == "dev-Storage"]
     assert (found.path, found.verdict) == ("Workspaces/SecurityGroup", "widening")
     assert "tcp 2049 from «dev-BatchCluster/" in found.what
