@@ -99,6 +99,7 @@ def _looking(installer: Installer) -> list[Allow]:
             why="EC2 knows no narrower one",
         ),
         Allow(actions=["pricing:GetProducts"], resources=["*"], why="the price list has no ARN"),
+        Allow(actions=["iam:ListInstanceProfiles"], resources=["*"], why="IAM lists all profiles or none"),
         Allow(
             actions=["ssm:GetParameter"],
             resources=[f"arn:{installer.partition}:ssm:{installer.region}::parameter/aws/service/*"],

@@ -136,6 +136,11 @@ def test_karpenter_gives_nodes_the_role_of_nodes_only(karpenter: Services) -> No
     assert not allows(found, "iam:PassRole", "arn:aws:iam::333333333333:role/Admin")
 
 
+def test_karpenter_may_look_for_profiles_that_nobody_uses_any_more(karpenter: Services) -> None:
+    """As its own policy lets it: https://karpenter.sh/v1.14/reference/cloudformation/"""
+    assert allows(karpenter.statements("karpenter"), "iam:ListInstanceProfiles", "*")
+
+
 def test_karpenter_ends_its_own_clusters_instances_only(karpenter: Services) -> None:
     """Row 64."""
     found = karpenter.statements("karpenter")
