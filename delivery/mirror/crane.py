@@ -87,13 +87,6 @@ class Crane:
         """Push the one image of an OCI layout on disk."""
         self._run("push", str(layout), target)
 
-    def check(self, reference: str) -> None:
-        """Read all that an image is made of, but for the content of its layers, and compare it with its digests.
-
-        :raises MirrorError: where a part is missing or is not what its digest says.
-        """
-        self._run("validate", "--fast", "--remote", reference)
-
     def _ask(self, *arguments: str) -> str | None:
         try:
             return self._run(*arguments)
@@ -119,5 +112,8 @@ class Crane:
         if run.returncode:
             said = " ".join(run.stderr.strip().splitlines()[-1:])[-500:]
             kind = PassingError if _PASSING.search(said) and not _ABSENT.search(said) else MirrorError
-            raise kind(f"crane {arguments[0]} {arguments[-1]}: {said}")
+            absent = arguments[0] in ("copy", "push") and "NAME_UNKNOWN" in said
+            raise kind(
+                f"crane {arguments[0]} {arguments[-1]}: {said}" + ("; make the repository first" if absent else "")
+            )
         return run.stdout

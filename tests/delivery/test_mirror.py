@@ -175,6 +175,12 @@ def test_trouble_that_passes_is_told_from_trouble_that_stays(tmp_path: Path, sai
     assert str(caught.value) == f"crane copy mirror/a:1: {said}"
 
 
+def test_a_repository_that_is_not_there_is_told_with_what_to_do(tmp_path: Path) -> None:
+    client = program(tmp_path, "echo 'Error: NAME_UNKNOWN: The repository does not exist in the registry' >&2; exit 1")
+    with pytest.raises(MirrorError, match="NAME_UNKNOWN: The repository .*; make the repository first$"):
+        client.copy("r.io/a@1", "mirror/a:1")
+
+
 @pytest.mark.parametrize("said", ["MANIFEST_UNKNOWN: Requested image not found", "NAME_UNKNOWN: repository unknown"])
 def test_an_absent_image_has_no_digest(tmp_path: Path, said: str) -> None:
     assert program(tmp_path, f"echo 'Error: {said}' >&2; exit 1").digest("r.io/a:1") is None
