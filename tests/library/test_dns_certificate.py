@@ -52,6 +52,26 @@ def test_what_proved_it_goes_after_it(stack: cdk.Stack, snapshot_json: SnapshotA
     assert template.to_json()["Resources"] == snapshot_json(matcher=path_type({".*S3Key": (str,)}, regex=True))
 
 
+def test_it_goes_when_nothing_uses_it_any_more(stack: cdk.Stack) -> None:
+    """ACM refuses to delete a certificate that a load balancer or a sign-in page had until minutes ago."""
+    certificate(stack, removal_policy=GONE)
+    template = Template.from_stack(stack)
+    (arn,) = template.find_resources("AWS::CertificateManager::Certificate")
+    (use,) = template.find_resources("Custom::CertificateUse").values()
+    assert use["Properties"]["CertificateArn"] == {"Ref": arn}  # so it is deleted first
+    assert int(use["Properties"]["ServiceTimeout"]) > 15 * 60
+    (role,) = template.find_resources("AWS::IAM::Role")
+    statements = identity_statements(template, role)
+    (look,) = [each for each in statements if each["Action"] == "acm:DescribeCertificate"]
+    assert look["Resource"] == {"Ref": arn}
+    (policy,) = [
+        id
+        for id, each in template.find_resources("AWS::IAM::Policy").items()
+        if "acm:DescribeCertificate" in str(each["Properties"]["PolicyDocument"])
+    ]
+    assert policy in use["DependsOn"]
+
+
 def test_the_function_may_delete_cnames_of_the_zone_and_nothing_else(stack: cdk.Stack) -> None:
     certificate(stack, removal_policy=GONE)
     template = Template.from_stack(stack)
@@ -163,6 +183,67 @@ def test_it_can_be_done_twice(hosted_zone: Zone, answers: list[dict[str, Any]]) 
     for _ in range(2):
         index.handler(event("Delete", hosted_zone.id), None)
     assert [answer["Reason"] for answer in answers] == [f"deleted: _a1.{DOMAIN}.", "deleted: nothing"]
+
+
+class Context:
+    """What a function knows of its life."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 900_000
+
+
+class Acm:
+    """A certificate that is used by this many things at each look; after the last look it is gone."""
+
+    class exceptions:  # noqa: N801 - as boto3 names it
+        class ResourceNotFoundException(Exception):
+            pass
+
+    def __init__(self, *users: int) -> None:
+        self._users = list(users)
+
+    def describe_certificate(self, CertificateArn: str) -> dict[str, Any]:  # noqa: N803 - as boto3 names it
+        if not self._users:
+            raise self.exceptions.ResourceNotFoundException
+        return {"Certificate": {"InUseBy": [f"distribution-{one}" for one in range(self._users.pop(0))]}}
+
+
+def use_event(kind: str) -> dict[str, Any]:
+    return {**event(kind, "Z", PhysicalResourceId="p"), "ResourceProperties": {"CertificateArn": "arn"}}
+
+
+@pytest.mark.parametrize(("users", "looks"), [((0,), 1), ((2, 1, 0), 3), ((1,), 2)])
+def test_the_deletion_waits_until_nothing_uses_the_certificate(
+    answers: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, users: tuple[int, ...], looks: int
+) -> None:
+    acm, pauses = Acm(*users), list[float]()
+    monkeypatch.setattr(index.boto3, "client", lambda service: acm)
+    monkeypatch.setattr(index.time, "sleep", pauses.append)
+    index.handler(use_event("Delete"), Context())
+    assert [answer["Status"] for answer in answers] == ["SUCCESS"]
+    assert len(pauses) == looks - 1
+
+
+def test_a_certificate_that_stays_in_use_fails_the_deletion_in_time(
+    answers: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(index.boto3, "client", lambda service: Acm(*[1] * 1000))
+    monkeypatch.setattr(index.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(index.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    index.handler(use_event("Delete"), Context())
+    assert answers[0]["Status"] == "FAILED"
+    assert "still used by distribution-0; delete the stack again later" in answers[0]["Reason"]
+    assert 800 < now[0] < 900 - index.ANSWER_SECONDS
+
+
+def test_a_new_certificate_is_waited_for_by_nobody(
+    answers: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index.boto3, "client", lambda service: pytest.fail("nothing is to be asked"))
+    for kind in ("Create", "Update"):
+        index.handler(use_event(kind), Context())
+    assert [answer["Status"] for answer in answers] == ["SUCCESS", "SUCCESS"]
 
 
 def test_a_zone_that_is_gone_has_no_records(hosted_zone: Zone, answers: list[dict[str, Any]]) -> None:

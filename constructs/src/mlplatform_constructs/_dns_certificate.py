@@ -18,8 +18,9 @@ class DnsCertificate(Construct):
 
     :param domain_names: what it is for; ``*.ml.example.com`` stands for all names one level below.
     :param hosted_zone: zone of all these names.
-    :param removal_policy: with DESTROY, the records that prove the domains are deleted after the certificate, which
-        CloudFormation forgets, so that the zone can be deleted, too. Default: they stay, harmless, with the zone.
+    :param removal_policy: with DESTROY, the certificate is deleted when nothing uses it any more, which takes minutes
+        after its users are gone, and then the records that prove the domains, which CloudFormation forgets, so that the
+        zone can be deleted, too. Default: they stay, harmless, with the zone.
     """
 
     def __init__(
@@ -43,9 +44,28 @@ class DnsCertificate(Construct):
             validation=acm.CertificateValidation.from_dns(hosted_zone),
         )
         if removal_policy == RemovalPolicy.DESTROY:
-            self.certificate.node.add_dependency(self._records(domain_names, hosted_zone))
+            function, role = self._records(domain_names, hosted_zone)
+            self._wait_until_unused(function, role)
 
-    def _records(self, domain_names: Sequence[str], hosted_zone: route53.IHostedZone) -> Construct:
+    def _wait_until_unused(self, function: lambda_.Function, role: iam.Role) -> None:
+        """Goes before the certificate, which ACM keeps while it is used. https://github.com/aws/aws-cdk/issues/28063"""
+        scope = Construct(self, "Use")
+        arn = self.certificate.certificate_arn
+        look = iam.PolicyStatement(actions=["acm:DescribeCertificate"], resources=[arn])
+        policy = iam.Policy(scope, "Policy", statements=[look], roles=[role])
+        resource = CustomResource(
+            scope,
+            "Resource",
+            resource_type="Custom::CertificateUse",
+            service_token=function.function_arn,
+            service_timeout=Duration.minutes(16),
+            properties={"CertificateArn": arn},
+        )
+        resource.node.add_dependency(policy)
+
+    def _records(
+        self, domain_names: Sequence[str], hosted_zone: route53.IHostedZone
+    ) -> tuple[lambda_.Function, iam.Role]:
         """Goes after the certificate, and takes the records along. https://github.com/aws/aws-cdk/issues/7063"""
         scope = Construct(self, "Records")
         log_group = logs.LogGroup(
@@ -70,14 +90,14 @@ class DnsCertificate(Construct):
         function = lambda_.Function(
             scope,
             "Function",
-            description="Deletes the records that proved the domains of a certificate that goes",
+            description="Lets a certificate go, and deletes the records that proved its domains",
             runtime=lambda_.Runtime.PYTHON_3_14,
             architecture=lambda_.Architecture.ARM_64,
             code=handler_code("certificate_records"),
             handler="handlers.certificate_records.index.handler",
             role=role,
             log_group=log_group,
-            timeout=Duration.minutes(2),
+            timeout=Duration.minutes(15),  # what used a certificate is forgotten within minutes
         )
         resource = CustomResource(
             scope,
@@ -88,4 +108,5 @@ class DnsCertificate(Construct):
             properties={"HostedZoneId": hosted_zone.hosted_zone_id, "DomainNames": list(domain_names)},
         )
         resource.node.add_dependency(log_group, role)  # they are needed as long as the function may be called
-        return scope
+        self.certificate.node.add_dependency(scope)
+        return function, role

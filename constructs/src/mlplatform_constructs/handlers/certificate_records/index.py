@@ -1,28 +1,60 @@
-"""Takes away what certificates leave in a hosted zone: CloudFormation writes the records that prove a domain, and does
-not delete them with the certificate, so that the zone itself could not be deleted.
+"""Lets certificates go, and takes away what they leave in a hosted zone.
 
-Does nothing until its custom resource is deleted, which is after the certificate is.
+CloudFormation writes the records that prove a domain, and does not delete them with the certificate, so that the zone
+itself could not be deleted. And a load balancer or a sign-in page that is gone keeps its certificate for minutes more,
+in which ACM refuses to delete it.
+
+Does nothing until one of its custom resources is deleted: the one before the certificate is, the other after it.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import boto3
 
-from ..custom_resource import answer
+from ..custom_resource import ANSWER_SECONDS, answer
 
 _PROOFS = ".acm-validations.aws"
+_POLL_SECONDS = 15
 
 
-def handler(event: Mapping[str, Any], _context: object) -> None:
-    """Answer CloudFormation; a deletion succeeds only when the records are gone."""
+def handler(event: Mapping[str, Any], context: Any) -> None:
+    """Answer CloudFormation; a deletion succeeds only when the certificate is free, or the records are gone."""
     identity = event.get("PhysicalResourceId") or f"certificate-records-{event['RequestId']}"
+    properties = event["ResourceProperties"]
     try:
-        names = delete_records(event["ResourceProperties"]) if event["RequestType"] == "Delete" else []
-        answer(event, "SUCCESS", identity, f"deleted: {', '.join(names) or 'nothing'}")
+        if event["RequestType"] != "Delete":
+            done = "nothing to do yet"
+        elif "CertificateArn" in properties:
+            remaining = context.get_remaining_time_in_millis() / 1000
+            wait_until_unused(properties["CertificateArn"], deadline=time.monotonic() + remaining - ANSWER_SECONDS)
+            done = "nothing uses the certificate"
+        else:
+            done = f"deleted: {', '.join(delete_records(properties)) or 'nothing'}"
+        answer(event, "SUCCESS", identity, done)
     except Exception as error:
         # Whatever went wrong must reach the person who deletes the stack, or CloudFormation waits an hour for nothing.
         answer(event, "FAILED", identity, str(error))
+
+
+def wait_until_unused(arn: str, *, deadline: float) -> None:
+    """Wait until nothing uses the certificate; one that is gone is not used.
+
+    :param deadline: time by which waiting ends, by the monotonic clock.
+    :raises RuntimeError: when something uses it still.
+    """
+    acm = boto3.client("acm")
+    while True:
+        try:
+            users = acm.describe_certificate(CertificateArn=arn)["Certificate"].get("InUseBy", [])
+        except acm.exceptions.ResourceNotFoundException:
+            return
+        if not users:
+            return
+        if time.monotonic() + _POLL_SECONDS > deadline:
+            raise RuntimeError(f"certificate {arn} is still used by {', '.join(users)}; delete the stack again later")
+        time.sleep(_POLL_SECONDS)
 
 
 def delete_records(properties: Mapping[str, Any]) -> list[str]:
