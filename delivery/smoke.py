@@ -20,6 +20,8 @@ from delivery.health import CHECKS
 from delivery.sessions import Reader
 
 GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
+ROLLED_BACK = "UPDATE_ROLLBACK_COMPLETE"
+"""Whole, but as before its last update. Right again once that update is no longer wanted: nothing deploys it then."""
 _PAUSE_SECONDS = 20
 
 
@@ -75,14 +77,20 @@ def look_until_well(
 
 
 def _problems(stack: Stack, reader: Reader) -> Iterator[str]:
-    status = _status(stack, reader.client("cloudformation", stack))
-    if status not in GOOD:
-        yield f"{stack.id}: stack {stack.name} is {status or 'not there'}, should be {' or '.join(GOOD[:2])}"
-    if status:
-        for resource in deployed(stack, reader, *CHECKS):
-            check = CHECKS[resource.type]
-            for problem in check.problems(reader.client(check.service, stack), resource.physical_id):
-                yield f"{resource.path}: {resource.physical_id}: {problem}"
+    cloudformation = reader.client("cloudformation", stack)
+    status = _status(stack, cloudformation)
+    if status is None:
+        yield f"{stack.id}: stack {stack.name} is not there; deploy it"
+        return
+    if status == ROLLED_BACK:
+        if cloudformation.get_template(StackName=stack.name)["TemplateBody"] != stack.template:
+            yield f"{stack.id}: the last update of stack {stack.name} was taken back; see its events, and deploy again"
+    elif status not in GOOD:
+        yield f"{stack.id}: stack {stack.name} is {status}, should be {' or '.join(GOOD[:2])}"
+    for resource in deployed(stack, reader, *CHECKS):
+        check = CHECKS[resource.type]
+        for problem in check.problems(reader.client(check.service, stack), resource.physical_id):
+            yield f"{resource.path}: {resource.physical_id}: {problem}"
 
 
 def _status(stack: Stack, client: Any) -> str | None:

@@ -33,6 +33,7 @@ class Accounts:
 
     def __init__(self, deployed: Mapping[Stack, Mapping[str, str]], answers: Answers | None = None) -> None:
         self.statuses = {each.name: "UPDATE_COMPLETE" for each in deployed}
+        self.templates = {each.name: each.template for each in deployed}
         self.asked: list[tuple[str, str, dict[str, Any]]] = []
         self._summaries = {
             each.name: [
@@ -42,18 +43,23 @@ class Accounts:
             ]
             for each, ids in deployed.items()
         }
-        self.answers: Answers = {("cloudformation", "describe_stacks"): self._describe} | (answers or {})
+        self.answers: Answers = answers or {}
 
     def client(self, service: str, stack: Stack) -> Any:
         if service == "cloudformation":
             paginator = SimpleNamespace(paginate=self._pages)
-            return SimpleNamespace(describe_stacks=self._describe, get_paginator=lambda name: paginator)
+            return SimpleNamespace(
+                describe_stacks=self._describe, get_template=self._template, get_paginator=lambda name: paginator
+            )
         return _Client(self, service)
 
     def _describe(self, StackName: str) -> dict[str, Any]:
         if StackName not in self.statuses:
             raise refusal("ValidationError", f"Stack with id {StackName} does not exist")
         return {"Stacks": [{"StackStatus": self.statuses[StackName]}]}
+
+    def _template(self, StackName: str) -> dict[str, Any]:
+        return {"TemplateBody": self.templates[StackName]}
 
     def _pages(self, StackName: str) -> list[dict[str, Any]]:
         return [{"StackResourceSummaries": [summary]} for summary in self._summaries[StackName]]

@@ -31,16 +31,30 @@ def test_what_is_deployed_and_healthy_is_no_problem(cluster: Any) -> None:
 
 
 def test_a_stack_that_is_not_there_is_named(cluster: Any) -> None:
-    assert problems_of([cluster], Accounts({})) == [
-        "dev/Cluster: stack dev-Cluster is not there, should be CREATE_COMPLETE or UPDATE_COMPLETE"
+    assert problems_of([cluster], Accounts({})) == ["dev/Cluster: stack dev-Cluster is not there; deploy it"]
+
+
+def test_an_update_that_was_taken_back_is_named(cluster: Any) -> None:
+    accounts = accounts_with(cluster, ACTIVE)
+    accounts.statuses["dev-Cluster"] = "UPDATE_ROLLBACK_COMPLETE"
+    accounts.templates["dev-Cluster"] = {"Resources": {}}
+    assert problems_of([cluster], accounts) == [
+        "dev/Cluster: the last update of stack dev-Cluster was taken back; see its events, and deploy again"
     ]
 
 
-def test_a_stack_that_was_rolled_back_is_named_with_what_else_is_wrong(cluster: Any) -> None:
-    accounts = accounts_with(cluster, {"cluster": {"status": "FAILED", "health": {"issues": [{"code": "Ec2"}]}}})
+def test_a_stack_whose_refused_update_is_no_longer_wanted_is_well(cluster: Any) -> None:
+    """After the commit is reverted nothing is deployed, and CloudFormation keeps the word for what it did last."""
+    accounts = accounts_with(cluster, ACTIVE)
     accounts.statuses["dev-Cluster"] = "UPDATE_ROLLBACK_COMPLETE"
+    assert problems_of([cluster], accounts) == []
+
+
+def test_a_failed_stack_is_named_with_what_else_is_wrong(cluster: Any) -> None:
+    accounts = accounts_with(cluster, {"cluster": {"status": "FAILED", "health": {"issues": [{"code": "Ec2"}]}}})
+    accounts.statuses["dev-Cluster"] = "UPDATE_ROLLBACK_FAILED"
     assert problems_of([cluster], accounts) == [
-        "dev/Cluster: stack dev-Cluster is UPDATE_ROLLBACK_COMPLETE, should be CREATE_COMPLETE or UPDATE_COMPLETE",
+        "dev/Cluster: stack dev-Cluster is UPDATE_ROLLBACK_FAILED, should be CREATE_COMPLETE or UPDATE_COMPLETE",
         "dev/Cluster/Training: training-1: cluster.status is 'FAILED', should be 'ACTIVE'",
         "dev/Cluster/Training: training-1: length(cluster.health.issues || `[]`) is 1, should be 0",
     ]
