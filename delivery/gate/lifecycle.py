@@ -43,4 +43,4 @@ def _days(rule: Mapping[str, Any], place: tuple[str, ...]) -> float:
     value: Any = rule
     for name in place:
         value = value.get(name, {}) if isinstance(value, dict) else {}
-    return float(value) if isinstance(value, str) else 0
+    return float(value) if isinstance(value, str) and value.isdigit() else 0

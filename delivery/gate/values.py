@@ -132,7 +132,8 @@ def _called(function: str, argument: Any, around: Surroundings) -> Value:
         case "Ref":
             return _referred(argument, around)
         case "Fn::GetAtt":
-            return f"«{'.'.join(argument) if isinstance(argument, list) else argument}»"
+            parts = argument if isinstance(argument, list) else [argument]
+            return f"«{'.'.join(_embedded(canonical(part, around)) for part in parts)}»"
         case "Fn::ImportValue":
             return f"«import:{text_of(canonical(argument, around))}»"
         case "Fn::GetStackOutput":
