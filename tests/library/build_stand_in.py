@@ -246,7 +246,7 @@ def aws(service, verb):
 
 def docker(verb):
     if verb == "login":
-        state.setdefault("logins", []).append(arguments[-1] + " " + sys.stdin.read())
+        state.setdefault("logins", []).append(arguments[-1] + " " + sys.stdin.read().strip())
     elif verb == "build":
         if not Path(given["--file"]).exists():
             fail("no " + given["--file"])

@@ -11,7 +11,7 @@ from aws_cdk.assertions import Match, Template
 from cryptography.exceptions import InvalidSignature
 from syrupy.assertion import SnapshotAssertion
 
-from mlplatform_constructs import ContainerPipeline, DataBucket, ImageRegistry, PinnedImage, PipelineSource
+from mlplatform_constructs import ContainerPipeline, DataBucket, ImageBuild, ImageRegistry, PinnedImage, PipelineSource
 from mlplatform_constructs.handlers.artifact_pipeline import image_release
 from mlplatform_constructs.handlers.artifact_pipeline.commands import Failed, Stop
 from stacks.app import new_app
@@ -35,7 +35,7 @@ def pipeline(stack: cdk.Stack, **options: Any) -> ContainerPipeline:
         "name": "churn",
         "source": PipelineSource.connection(CONNECTION, repository="example/churn"),
         "repository": ImageRegistry(stack, "Images", repositories=["serving"]).repository("serving"),
-        "test_commands": ["test -e Dockerfile", "test ! -e broken"],
+        "build": ImageBuild(test=["test -e Dockerfile", "test ! -e broken"]),
         "sbom_image": PinnedImage(syft, SYFT),
         "releases": DataBucket(stack, "Releases"),
     }
@@ -106,6 +106,30 @@ def test_a_release_is_signed_where_cosign_looks_for_it(template: Template, world
     world.verify(signature, payload)
     with pytest.raises(InvalidSignature):
         world.verify(signature, payload.replace(digest, f"sha256:{'0' * 64}"))
+
+
+def test_the_dockerfile_gets_its_arguments_and_base_images_from_registries_that_are_logged_in_to(
+    stack: cdk.Stack, world: World, tmp_path: Path
+) -> None:
+    base = ecr.Repository.from_repository_attributes(
+        stack,
+        "Base",
+        repository_arn="arn:aws:ecr:eu-central-1:333333333333:repository/base",
+        repository_name="base",
+    )
+    build = ImageBuild(
+        test=["true"], dockerfile="serve/Dockerfile", context="serve", arguments={"TAG": "1"}, base_repositories=[base]
+    )
+    pipeline(stack, build=build)
+    folder = source(tmp_path / "source")
+    (folder / "serve").mkdir()
+    (folder / "Dockerfile").rename(folder / "serve" / "Dockerfile")
+    played = world.play(Template.from_stack(stack), folder)
+    assert played.stages == ["Test", "Build", "Release"], played.said
+    (built,) = world.commands("docker build")
+    assert "--build-arg=TAG=1" in built
+    assert built.endswith(" serve")
+    assert "333333333333.dkr.ecr.eu-central-1.amazonaws.com password" in world.read()["logins"]
 
 
 def test_the_bill_of_materials_is_made_by_the_pinned_tool_without_a_network_before_the_push(
@@ -302,7 +326,7 @@ def test_a_reader_learns_which_image_is_the_newest(stack: cdk.Stack) -> None:
     ("options", "said"),
     [
         ({"name": "Churn Model"}, "Test/Churn: name must be lower case letters, digits and dashes, got 'Churn Model'"),
-        ({"test_commands": []}, "Test/Churn: test_commands must hold a command; an image without tests is not"),
+        ({"build": ImageBuild(test=[])}, "Test/Churn: build.test must hold a command; an image without tests is not"),
         ({"fail_on": "SEVERE"}, "Test/Churn: fail_on must be CRITICAL, HIGH, MEDIUM, LOW, got 'SEVERE'"),
         ({"accepted_findings": {"CVE-1": " "}}, "Test/Churn: accepted_findings: CVE-1: needs a reason"),
         ({"scan_minutes": 61}, "Test/Churn: scan_minutes must be 1 to 60, got 61"),

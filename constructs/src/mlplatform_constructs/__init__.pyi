@@ -6,7 +6,7 @@ from ._audit_trail import AuditTrail
 from ._bastion import Bastion
 from ._cluster import KubernetesCluster
 from ._collected_data import CollectedData, CollectedDataSource
-from ._container_pipeline import ContainerPipeline, PinnedImage
+from ._container_pipeline import ContainerPipeline, ImageBuild, PinnedImage
 from ._data_bucket import DataBucket
 from ._directory_connector import DirectoryConnector
 from ._dns_certificate import DnsCertificate
@@ -55,6 +55,7 @@ __all__ = [
     "FeatureGroup",
     "FeatureStore",
     "HostedZones",
+    "ImageBuild",
     "ImageRegistry",
     "JarBuild",
     "JarPipeline",

@@ -1,7 +1,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aws_cdk import Acknowledgment, RemovalPolicy, Token, Validations
 from aws_cdk import aws_ecr as ecr
@@ -34,12 +34,34 @@ class PinnedImage:
             raise ValueError(f"image: digest must be sha256: and 64 hexadecimal digits, got {self.digest!r}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ImageBuild:
+    """How an image is made from its source.
+
+    :param test: commands of the unit tests.
+    :param dockerfile: path in the source. Default: ``Dockerfile``.
+    :param context: folder of the source that the build sees. Default: all of it.
+    :param arguments: of the Dockerfile, such as the registry of its base image. No secrets: they stay in the image.
+        Default: none.
+    :param base_repositories: of ECR, from which the Dockerfile takes images. Default: none.
+    :param runtimes: languages for the tests as CodeBuild names them, such as ``{"python": "3.12"}``. Default: the build
+        machine's own.
+    """
+
+    test: Sequence[str]
+    dockerfile: str = "Dockerfile"
+    context: str = "."
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    base_repositories: Sequence[ecr.IRepository] = ()
+    runtimes: Mapping[str, str] = field(default_factory=dict)
+
+
 class ContainerPipeline(Construct):
     """From a repository of sources to a container image that may be deployed.
 
     Every change goes through these stages, each in a machine and with a role of its own:
 
-    1. ``Test``: ``test_commands`` in the source. Nothing is built from what fails here.
+    1. ``Test``: the unit tests. Nothing is built from what fails here.
     2. ``Build``: the image, pushed to ECR under its revision, and the list of all that is in it (SBOM, CycloneDX).
     3. ``Release``: waits for ECR's scan. If it finds nothing of severity ``fail_on`` or worse, the image gets its
        version and a signature, its records are kept, and ``parameter_name`` holds its reference by digest.
@@ -58,16 +80,9 @@ class ContainerPipeline(Construct):
     :param source: with the Dockerfile, and what starts the pipeline.
     :param repository: takes the images; its tags must be immutable and its images scanned when pushed, as those of
         ``ImageRegistry``.
-    :param test_commands: unit tests; the first that fails ends it.
+    :param build: how the image is made, and its tests.
     :param sbom_image: Syft, as its project publishes it, in a registry of yours.
     :param releases: keeps the records.
-    :param dockerfile: path in the source. Default: ``Dockerfile``.
-    :param context: folder of the source that the build sees. Default: all of it.
-    :param build_arguments: of the Dockerfile, such as the registry of its base image. No secrets: they stay in the
-        image. Default: none.
-    :param base_repositories: of ECR, from which the Dockerfile takes images. Default: none.
-    :param runtimes: languages for the tests as CodeBuild names them, such as ``{"python": "3.12"}``. Default: the
-        image's own.
     :param fail_on: the mildest severity of a finding that stops a release. Default: ``HIGH``.
     :param accepted_findings: findings that do not, with the reason. Default: none.
     :param scan_minutes: how long to wait for the scan, 1 to 60. Default: 10.
@@ -87,14 +102,9 @@ class ContainerPipeline(Construct):
         name: str,
         source: PipelineSource,
         repository: ecr.IRepository,
-        test_commands: Sequence[str],
+        build: ImageBuild,
         sbom_image: PinnedImage,
         releases: DataBucket,
-        dockerfile: str = "Dockerfile",
-        context: str = ".",
-        build_arguments: Mapping[str, str] | None = None,
-        base_repositories: Sequence[ecr.IRepository] = (),
-        runtimes: Mapping[str, str] | None = None,
         fail_on: Severity = "HIGH",
         accepted_findings: Mapping[str, str] | None = None,
         scan_minutes: int = 10,
@@ -107,17 +117,8 @@ class ContainerPipeline(Construct):
     ) -> None:
         super().__init__(scope, id)
         check_artifact(self.node.path, name)
-        self._check(test_commands, fail_on, accepted_findings or {}, scan_minutes)
-        tool = f"{sbom_image.repository.repository_uri}@{sbom_image.digest}"
-        build = {
-            "REPOSITORY_URI": repository.repository_uri,
-            "SBOM_IMAGE": tool,
-            "DOCKERFILE": dockerfile,
-            "CONTEXT": context,
-            "BUILD_ARGUMENTS": json.dumps(dict(build_arguments or {}), sort_keys=True),
-            "BASE_REGISTRIES": json.dumps([each.registry_uri for each in base_repositories]),
-        }
-        release = {
+        self._check(build.test, fail_on, accepted_findings or {}, scan_minutes)
+        gate = {
             "FAIL_ON": fail_on,
             "ACCEPTED_FINDINGS": json.dumps(dict(accepted_findings or {}), sort_keys=True),
             "SCAN_MINUTES": str(scan_minutes),
@@ -128,20 +129,13 @@ class ContainerPipeline(Construct):
             name=name,
             source=source,
             steps=[
-                Step(name="Test", takes="Source", commands=test_commands, runtimes=runtimes or {}),
-                Step(
-                    name="Build",
-                    takes="Source",
-                    gives="Built",
-                    tools="image_build",
-                    environment=build,
-                    privileged=True,
-                ),
+                Step(name="Test", takes="Source", commands=build.test, runtimes=build.runtimes),
+                _build_step(build, repository, sbom_image),
                 Step(
                     name="Release",
                     takes="Built",
                     tools="image_release",
-                    environment=release,
+                    environment=gate,
                     releases=True,
                     minutes=scan_minutes + 15,
                 ),
@@ -157,14 +151,8 @@ class ContainerPipeline(Construct):
         self.parameter_name = self._stages.parameter_name
         self.pipeline_name = self._stages.pipeline.ref
         self.signing_key = self._stages.signing_key
-        self._let_build(repository, [sbom_image.repository, *base_repositories])
+        self._let_build(repository, [sbom_image.repository, *build.base_repositories])
         self._let_release(repository)
-        Validations.of(self._stages.node.find_child("Build")).acknowledge(
-            Acknowledgment(
-                id="AwsSolutions-CB3",
-                reason="images are built by a Docker daemon; this role can push an image and release none",
-            )
-        )
 
     def grant_read_parameter(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let ``grantee`` read which image is the newest release."""
@@ -175,11 +163,11 @@ class ContainerPipeline(Construct):
         return self._stages.grant_verify(grantee)
 
     def _check(
-        self, test_commands: Sequence[str], fail_on: str, accepted_findings: Mapping[str, str], scan_minutes: int
+        self, test: Sequence[str], fail_on: str, accepted_findings: Mapping[str, str], scan_minutes: int
     ) -> None:
         place = self.node.path
-        if not test_commands:
-            raise ValueError(f"{place}: test_commands must hold a command; an image without tests is not released")
+        if not test:
+            raise ValueError(f"{place}: build.test must hold a command; an image without tests is not released")
         check_findings(place, fail_on, accepted_findings)
         if not 1 <= scan_minutes <= 60:
             raise ValueError(f"{place}: scan_minutes must be 1 to 60, got {scan_minutes}")
@@ -190,8 +178,28 @@ class ContainerPipeline(Construct):
         for each in pulled:
             each.grant(role, *PULL)
         let_log_in(role)
+        Validations.of(self._stages.node.find_child("Build")).acknowledge(
+            Acknowledgment(
+                id="AwsSolutions-CB3",
+                reason="images are built by a Docker daemon; this role can push an image and release none",
+            )
+        )
 
     def _let_release(self, repository: ecr.IRepository) -> None:
         role = self._stages.roles["Release"]
         look = ["ecr:BatchGetImage", "ecr:DescribeImages", "ecr:DescribeImageScanFindings"]
         repository.grant(role, *look, *PUSH)  # the signature is an image of its own
+
+
+def _build_step(build: ImageBuild, repository: ecr.IRepository, sbom_image: PinnedImage) -> Step:
+    variables = {
+        "REPOSITORY_URI": repository.repository_uri,
+        "SBOM_IMAGE": f"{sbom_image.repository.repository_uri}@{sbom_image.digest}",
+        "DOCKERFILE": build.dockerfile,
+        "CONTEXT": build.context,
+        "BUILD_ARGUMENTS": json.dumps(dict(build.arguments), sort_keys=True),
+        "BASE_REGISTRIES": json.dumps([each.registry_uri for each in build.base_repositories]),
+    }
+    return Step(
+        name="Build", takes="Source", gives="Built", tools="image_build", environment=variables, privileged=True
+    )
