@@ -15,11 +15,13 @@ REHEARSAL = "local"
 
 TOOLS = "tools"
 """Name of the stage that holds what accounts take from: registries and packages."""
-PIPELINE_STAGES = ("Source", "Build", "UpdatePipeline", "Assets", TOOLS)
-"""Stages of the pipeline that come before the first wave."""
+PUBLICATION = "Publication"
+"""Name of the stage that publishes the library, the last of all."""
+PIPELINE_STAGES = ("Source", "Build", "UpdatePipeline", "Assets", TOOLS, PUBLICATION)
+"""Stages of the pipeline besides its waves."""
 
 MOST_WAVES = 40
-"""CodePipeline takes 50 stages: 5 of them come before the first wave, and CDK Pipelines splits a
+"""CodePipeline takes 50 stages: 6 of them are no waves, and CDK Pipelines splits a
 stage of more than 50 actions. https://docs.aws.amazon.com/codepipeline/latest/userguide/limits.html"""
 
 LONGEST_BAKE_MINUTES = 420
@@ -91,7 +93,7 @@ class Delivery(Section):
         "Days that the pipeline's artifacts and the logs of its builds are kept.", default=90
     )
     packages: Packages | None = key(
-        "Where the construct library is published once all tests have passed. Default: it is not published.",
+        "Where the construct library is published once every account runs it. Default: it is not published.",
         default=None,
     )
     execution_policies: Annotated[

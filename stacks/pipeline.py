@@ -25,11 +25,12 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct, IConstruct
 
-from config.delivery import TOOLS, Delivery, Wave
+from config.delivery import PUBLICATION, TOOLS, Delivery, Wave
 from config.schema import Logs
 from mlplatform_constructs import AccessLogBucket
 from stacks.log_retention import log_retention
 from stacks.mirror import push_statements
+from stacks.packages import PackagesStack
 from stacks.pipeline_limits import check_limits
 from stacks.tools import ToolsStage
 
@@ -87,6 +88,8 @@ class PipelineStack(Stack):
             self._add_tools(tools)
         for wave in settings.waves:
             self._add_wave(wave, stages)
+        if tools and tools.packages:
+            self._add_publication(tools.packages)
         self.pipeline.build_pipeline()
 
         built = self.pipeline.pipeline
@@ -122,18 +125,20 @@ class PipelineStack(Stack):
         )
 
     def _add_tools(self, tools: ToolsStage) -> None:
-        """Registries and packages, then what fills them."""
+        """Registries and packages, and what fills the registries: accounts take from them."""
         gate = self._step("Gate", f"gate ACCOUNT={TOOLS}", role=self._reader(TOOLS, tools))
         after = []
         if tools.registries:
             after.append(self._step("Mirror", "mirror", role=self._mirror_role(tools), minutes=180, golang="latest"))
-        if tools.packages:
-            repository = tools.packages.repository
-            role = self._role("Publisher")
-            repository.grant_publish(role)
-            target = f"publish DOMAIN={repository.domain_name} REPOSITORY={repository.repository_name}"
-            after.append(self._step("Publish", target, role=role))
         self.pipeline.add_stage(tools, pre=[gate], post=after)
+
+    def _add_publication(self, packages: PackagesStack) -> None:
+        """At the end: what others install is what every account runs."""
+        role = self._role("Publisher")
+        repository = packages.repository
+        repository.grant_publish(role)
+        target = f"publish DOMAIN={repository.domain_name} REPOSITORY={repository.repository_name}"
+        self.pipeline.add_wave(PUBLICATION).add_post(self._step("Publish", target, role=role))
 
     def _add_wave(self, wave: Wave, stages: Mapping[str, Stage]) -> None:
         added = self.pipeline.add_wave(wave.name)

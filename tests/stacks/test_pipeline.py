@@ -250,18 +250,19 @@ def test_the_pipeline_starts_again_when_it_has_changed_itself(make: Callable[...
     )
 
 
-def test_mirrors_and_packages_are_filled_before_the_first_account_is_deployed(
+def test_mirrors_are_filled_before_the_first_account_is_deployed_and_packages_published_after_the_last(
     app: cdk.App, make: Callable[..., Made]
 ) -> None:
     """Row 170."""
     registries = registries_of({"dev": account_with("111111111111.dkr.ecr.eu-west-1.amazonaws.com/mirror")})
     template = make(tools=True, registries=registries, packages={"domain": "mlplatform"})[1]
-    assert list(stages(template)) == ["Source", "Build", "UpdatePipeline", "tools", "dev", "Production"]
+    names = ["Source", "Build", "UpdatePipeline", "tools", "dev", "Production", "Publication"]
+    assert list(stages(template)) == names
     steps = order(template, "tools")
     deployed = [steps[name] for name in steps if name.endswith(".Deploy")]
     assert steps["Gate"] < min(deployed)
-    assert max(deployed) < min(steps["Mirror"], steps["Publish"])
-    assert commands(projects(template)["tools/Publish"]) == ["make publish DOMAIN=mlplatform REPOSITORY=python"]
+    assert max(deployed) < steps["Mirror"]
+    assert commands(projects(template)["Publication/Publish"]) == ["make publish DOMAIN=mlplatform REPOSITORY=python"]
     app.synth()
 
 
