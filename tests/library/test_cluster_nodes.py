@@ -7,6 +7,7 @@ import pytest
 from aws_cdk.assertions import Annotations, Match, Template
 
 from mlplatform_constructs import NodeGroupSpec, VpcCni
+from mlplatform_constructs._address_budget import addresses_by_zone
 from tests import clusters
 from tests.clusters import GENERAL, GROUPS, SPARK, SYSTEM, TRAINING, ZONES, cluster, properties, the
 
@@ -212,12 +213,24 @@ def test_the_address_budget_counts_nodes_at_their_most(stack: cdk.Stack) -> None
     assert made.addresses_by_zone == dict.fromkeys(ZONES, 6 + 3 * min(each, 30))
 
 
+@pytest.mark.parametrize(
+    ("image", "pods"), [({}, 58), ({"image_id": "ami-0123456789abcdef0"}, 10)], ids=["of EKS", "own"]
+)
+def test_fewer_pods_count_only_where_eks_does_not_set_the_number_itself(image: dict[str, str], pods: int) -> None:
+    """https://docs.aws.amazon.com/eks/latest/userguide/choosing-instance-type.html#max-pods-precedence"""
+    few = NodeGroupSpec(
+        name="few", purpose="general", instance_types=("m7i.xlarge",), max_per_zone=1, max_pods=10, **image
+    )
+    each = VpcCni().most_addresses(few.instance, pods)
+    assert addresses_by_zone([few], ["eu-west-1a"], VpcCni()) == {"eu-west-1a": 6 + 2 * each}
+
+
 def test_a_subnet_too_small_for_the_groups_pods_is_refused(stack: cdk.Stack) -> None:
     """Rows 12, 21."""
     vpc = clusters.network(stack, cidr="10.0.0.0/21")
     message = (
         r"Test/Cluster: node groups may take 696 addresses in eu-west-1a, subnet 10\.0\.0\.0/24 has 187 left for them; "
-        "lower max_per_zone, set max_pods, or give the network a larger cidr"
+        "lower max_per_zone, or give the network a larger cidr"
     )
     with pytest.raises(ValueError, match=message):
         cluster(stack, vpc=vpc, node_groups=(SYSTEM, GENERAL, SPARK))

@@ -14,10 +14,15 @@ _OTHERS = 64  # interface endpoints, load balancers, file systems, databases
 
 
 def addresses_by_zone(specs: Sequence[NodeGroupSpec], zones: Sequence[str], vpc_cni: VpcCni) -> dict[str, int]:
-    """Addresses that the nodes and pods of ``specs`` take at most, with one node more a group while it is upgraded."""
+    """Addresses that the nodes and pods of ``specs`` take at most, with one node more a group while it is upgraded.
+
+    In managed node groups, EKS itself sets the number of pods for its own images, over any other.
+
+    https://docs.aws.amazon.com/eks/latest/userguide/choosing-instance-type.html#max-pods-precedence
+    """
     taken = dict.fromkeys(zones, _CONTROL_PLANE)
     for spec in specs:
-        pods = spec.max_pods or vpc_cni.most_pods(spec.instance)
+        pods = (spec.max_pods if spec.image_id else None) or vpc_cni.most_pods(spec.instance)
         for zone in spec.availability_zones or zones:
             taken[zone] += (spec.max_per_zone + 1) * vpc_cni.most_addresses(spec.instance, pods)
     return taken
@@ -38,5 +43,5 @@ def check_address_budget(
         if needed[zone] > free:
             raise ValueError(
                 f"{place}: node groups may take {needed[zone]} addresses in {zone}, subnet {block} has {max(free, 0)} "
-                "left for them; lower max_per_zone, set max_pods, or give the network a larger cidr"
+                "left for them; lower max_per_zone, or give the network a larger cidr"
             )

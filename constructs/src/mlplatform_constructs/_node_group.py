@@ -37,7 +37,8 @@ class NodeGroupSpec:
         accelerators have none, because the wrong image leaves them unseen.
     :param image_id: an image of your own instead, which starts nodes with ``nodeadm`` as Amazon Linux 2023 does.
     :param disk_gib: size of each node's encrypted volume, GiB. Default: 100.
-    :param max_pods: pods on each node at most; fewer pods need fewer addresses. Default: what the instance type allows.
+    :param max_pods: pods on each node at most, with an image of your own or nodes of Karpenter's; in managed groups EKS
+        sets its own number for its images. Default: what the instance type allows.
     :param gpu_replicas: pods that share one GPU by taking turns, without isolation of memory. Default: 1, no sharing.
     :raises ValueError: when the parts do not fit each other.
     """
