@@ -9,6 +9,7 @@ from aws_cdk.assertions import Template
 from syrupy.assertion import SnapshotAssertion
 
 from mlplatform_constructs import DataBucket, JarBuild, JarPipeline, PipelineSource
+from stacks.app import new_app
 from tests.library.build_stand_in import COMMIT, World, resources
 from tests.policies import allows, identity_statements, many
 
@@ -26,6 +27,15 @@ def pipeline(stack: cdk.Stack, **options: Any) -> JarPipeline:
     return JarPipeline(stack, "Features", **{**defaults, **options})
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """The pipeline with its defaults."""
+    app = new_app(outdir=str(tmp_path_factory.mktemp("defaults") / "cdk.out"))
+    stack = cdk.Stack(app, "Test", env=cdk.Environment(account="111111111111", region="eu-west-1"))
+    pipeline(stack)
+    return Template.from_stack(stack)
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path / "world")
@@ -40,18 +50,16 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
-def test_defaults(stack: cdk.Stack, snapshot_json: SnapshotAssertion) -> None:
+def test_defaults(template: Template, snapshot_json: SnapshotAssertion) -> None:
     """Row 167."""
-    pipeline(stack)
-    assert resources(Template.from_stack(stack)) == snapshot_json
+    assert resources(template) == snapshot_json
 
 
 def test_a_commit_becomes_a_jar_with_its_checksum_and_bill_of_materials(
-    stack: cdk.Stack, world: World, source: Path
+    template: Template, world: World, source: Path
 ) -> None:
     """Row 167."""
-    pipeline(stack)
-    played = world.play(Template.from_stack(stack), source)
+    played = world.play(template, source)
     assert played.stages == STAGES, played.said
     kept = world.read()["objects"]
     records = ("findings.json", "jar.json", "jar.json.sig", "sbom.json")
@@ -64,9 +72,8 @@ def test_a_commit_becomes_a_jar_with_its_checksum_and_bill_of_materials(
     assert world.read()["parameters"]["/artifacts/features"].endswith(f"/{JAR}")
 
 
-def test_the_unit_tests_come_first_and_the_jar_is_made_once(stack: cdk.Stack, world: World, source: Path) -> None:
-    pipeline(stack)
-    world.play(Template.from_stack(stack), source)
+def test_the_unit_tests_come_first_and_the_jar_is_made_once(template: Template, world: World, source: Path) -> None:
+    world.play(template, source)
     test, package = world.commands("mvn ")
     assert test.endswith(" test")
     assert "-DskipTests package org.cyclonedx:cyclonedx-maven-plugin:" in package
@@ -90,10 +97,9 @@ def test_a_build_that_does_not_make_one_jar_stops(
     assert f"*.jar: must match one file that the build made, matches {told}; change jar" in played.said
 
 
-def test_a_finding_stops_the_release(stack: cdk.Stack, world: World, source: Path) -> None:
+def test_a_finding_stops_the_release(template: Template, world: World, source: Path) -> None:
     world.change(findings={"CVE-1": "HIGH", "CVE-2": "MEDIUM"})
-    pipeline(stack)
-    played = world.play(Template.from_stack(stack), source)
+    played = world.play(template, source)
     assert played.stages == ["Test", "Build"]
     assert "features-1.0.jar: 1 findings of severity HIGH or worse; update what they are in" in played.said
     assert not world.read()["objects"]
@@ -111,9 +117,7 @@ def test_an_accepted_finding_or_no_scan_does_not(
     assert ("features/1.2.3/findings.json" in world.read()["objects"]) == ("fail_on" not in options)
 
 
-def test_a_second_run_changes_nothing(stack: cdk.Stack, world: World, source: Path) -> None:
-    pipeline(stack)
-    template = Template.from_stack(stack)
+def test_a_second_run_changes_nothing(template: Template, world: World, source: Path) -> None:
     world.play(template, source)
     before = world.read()["objects"]
     assert world.play(template, source).stages == STAGES
@@ -121,10 +125,8 @@ def test_a_second_run_changes_nothing(stack: cdk.Stack, world: World, source: Pa
 
 
 def test_records_are_of_the_jar_that_stays_even_where_a_second_build_makes_other_bytes(
-    stack: cdk.Stack, world: World, source: Path
+    template: Template, world: World, source: Path
 ) -> None:
-    pipeline(stack)
-    template = Template.from_stack(stack)
     world.play(template, source)
     before = world.read()["objects"]
     world.change(objects={JAR: before[JAR]})  # as if it had been interrupted
@@ -137,9 +139,7 @@ def test_records_are_of_the_jar_that_stays_even_where_a_second_build_makes_other
     world.verify(after["features/1.2.3/jar.json.sig"]["body"], after["features/1.2.3/jar.json"]["body"])
 
 
-def test_a_version_is_one_revision_for_ever(stack: cdk.Stack, world: World, source: Path) -> None:
-    pipeline(stack)
-    template = Template.from_stack(stack)
+def test_a_version_is_one_revision_for_ever(template: Template, world: World, source: Path) -> None:
     world.play(template, source)
     before = world.read()
     (source / "pom.xml").write_text("<project>changed</project>")
@@ -150,16 +150,13 @@ def test_a_version_is_one_revision_for_ever(stack: cdk.Stack, world: World, sour
     assert world.read()["parameters"] == before["parameters"]
 
 
-def test_a_source_without_a_version_is_named_by_its_revision(stack: cdk.Stack, world: World, source: Path) -> None:
+def test_a_source_without_a_version_is_named_by_its_revision(template: Template, world: World, source: Path) -> None:
     (source / "VERSION").unlink()
-    pipeline(stack)
-    assert world.play(Template.from_stack(stack), source).stages == STAGES
+    assert world.play(template, source).stages == STAGES
     assert "features/rev-0123456789ab/jar.json" in world.read()["objects"]
 
 
-def test_who_releases_adds_and_never_replaces_and_who_builds_does_neither(stack: cdk.Stack) -> None:
-    pipeline(stack)
-    template = Template.from_stack(stack)
+def test_who_releases_adds_and_never_replaces_and_who_builds_does_neither(template: Template) -> None:
     (bucket,) = [id for id in template.find_resources("AWS::S3::Bucket") if id.startswith("ReleasesBucket")]
     roles = template.find_resources("AWS::IAM::Role")
     builder, releaser = (
@@ -173,9 +170,8 @@ def test_who_releases_adds_and_never_replaces_and_who_builds_does_neither(stack:
     assert not [each for each in builder if "ssm:PutParameter" in many(each["Action"])]
 
 
-def test_no_step_has_a_docker_daemon(stack: cdk.Stack) -> None:
-    pipeline(stack)
-    for project in Template.from_stack(stack).find_resources("AWS::CodeBuild::Project").values():
+def test_no_step_has_a_docker_daemon(template: Template) -> None:
+    for project in template.find_resources("AWS::CodeBuild::Project").values():
         assert project["Properties"]["Environment"]["PrivilegedMode"] is False
 
 
