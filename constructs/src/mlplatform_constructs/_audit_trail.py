@@ -19,14 +19,12 @@ ROOT_USED = (
 )
 """https://docs.aws.amazon.com/securityhub/latest/userguide/cloudwatch-controls.html#cloudwatch-1"""
 KEY_CHANGED = (
-    '{ $.eventSource = "kms.amazonaws.com" && ($.eventName = "PutKeyPolicy" || $.eventName = "DisableKey" || '
-    '$.eventName = "ScheduleKeyDeletion" || $.eventName = "DisableKeyRotation") && '
-    f"{_NO_DEPLOYMENT} }}"
+    '{ $.eventSource = "kms.amazonaws.com" && ($.eventName = "DisableKey" || $.eventName = "ScheduleKeyDeletion" || '
+    f'$.eventName = "DisableKeyRotation" || ($.eventName = "PutKeyPolicy" && {_NO_DEPLOYMENT})) }}'
 )
 TRAIL_CHANGED = (
     '{ $.eventSource = "cloudtrail.amazonaws.com" && ($.eventName = "StopLogging" || $.eventName = "DeleteTrail" || '
-    '$.eventName = "UpdateTrail" || $.eventName = "PutEventSelectors") && '
-    f"{_NO_DEPLOYMENT} }}"
+    f'(($.eventName = "UpdateTrail" || $.eventName = "PutEventSelectors") && {_NO_DEPLOYMENT})) }}'
 )
 METRICS = "MLPlatform/Audit"
 
@@ -36,8 +34,8 @@ class AuditTrail(Construct):
 
     Management events of every region and, for the buckets given, every read and write of an object. Files are encrypted
     and carry digests, so that a changed or missing file can be found (``aws cloudtrail validate-logs``). An alarm is
-    raised when root is used, a key's policy or life changes, or the trail itself is touched; of the latter two not by a
-    deployment, whose changes were reviewed before, but by whoever goes past CloudFormation.
+    raised when root is used, a key's policy or life changes, or the trail itself is touched. A deployment may change a
+    policy and what the trail records, since that was reviewed before; stopping a key or the trail always raises it.
 
     :param encryption_key: encrypts files, log group and alarm topic; its policy must let CloudTrail and CloudWatch in,
         as ``EncryptionKeys.logs`` does.
