@@ -5,11 +5,14 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+_UNPROTECTED = {"DeletionProtection": False, "DeletionProtectionEnabled": False}
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,18 @@ class Stack:
     def template(self) -> dict[str, Any]:
         template: dict[str, Any] = json.loads(self.template_file.read_text(encoding="utf-8"))
         return template
+
+    def without_protection(self) -> dict[str, Any]:
+        """The template with nothing in it that AWS refuses to delete, but for what it keeps itself."""
+        changed = deepcopy(self.template)
+        for resource in changed.get("Resources", {}).values():
+            properties = resource.get("Properties", {})
+            if resource.get("DeletionPolicy", "Delete") == "Delete":
+                properties |= {name: off for name, off in _UNPROTECTED.items() if name in properties}
+                for attribute in properties.get("LoadBalancerAttributes", []):
+                    if attribute["Key"] == "deletion_protection.enabled":
+                        attribute["Value"] = "false"
+        return changed
 
     def types(self) -> Counter[str]:
         """Resource types of the template, with how many there are of each."""
@@ -50,24 +65,30 @@ class Assembly:
         """Every region that a stack lies in, sorted."""
         return sorted({stack.region for stack in self.stacks})
 
-    def with_template(self, stack: Stack, template: dict[str, Any], *, folder: Path) -> "Assembly":
-        """This assembly with another template for one of its stacks, as synthesis would have written it.
+    def with_templates(self, templates: Mapping[str, dict[str, Any]], *, folder: Path) -> "Assembly":
+        """This assembly with other templates for some of its stacks, as synthesis would have written them.
 
+        :param templates: by stack id.
         :param folder: where it goes; all other files are links to the ones of this assembly.
         """
         shutil.copytree(self.folder, folder, copy_function=os.link)
-        file = folder / stack.template_file.relative_to(self.folder)
-        text = json.dumps(template, indent=1)
-        _replace(file, text)
-        # The name of a template in the bucket for assets is its checksum, without which the CLI would find it there.
-        checksum = hashlib.sha256(text.encode()).hexdigest()
-        assets = file.with_name(file.name.replace(".template.json", ".assets.json"))
-        if assets.exists():
-            named = json.loads(assets.read_text(encoding="utf-8"))["files"]
-            old = next(key for key, asset in named.items() if asset["source"]["path"] == file.name)
-            for names in (assets, file.with_name("manifest.json")):
-                _replace(names, names.read_text(encoding="utf-8").replace(old, checksum))
+        for stack in self.stacks:
+            if stack.id in templates:
+                _write_template(folder / stack.template_file.relative_to(self.folder), templates[stack.id])
         return Assembly(folder)
+
+
+def _write_template(file: Path, template: dict[str, Any]) -> None:
+    text = json.dumps(template, indent=1)
+    _replace(file, text)
+    # The name of a template in the bucket for assets is its checksum; by the old one the CLI would find the old one.
+    checksum = hashlib.sha256(text.encode()).hexdigest()
+    assets = file.with_name(file.name.replace(".template.json", ".assets.json"))
+    if assets.exists():
+        named = json.loads(assets.read_text(encoding="utf-8"))["files"]
+        old = next(key for key, asset in named.items() if asset["source"]["path"] == file.name)
+        for names in (assets, file.with_name("manifest.json")):
+            _replace(names, names.read_text(encoding="utf-8").replace(old, checksum))
 
 
 def _replace(file: Path, text: str) -> None:

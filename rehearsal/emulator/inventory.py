@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ministack.core.responses import AccountRegionScopedDict, AccountScopedDict
-from ministack.services import cloudformation
+from ministack.services import cloudformation, ec2
 
 from rehearsal.emulator import eks, eks_add_ons, lambda_workers, mysql_standin, recorded
 from rehearsal.emulator.observed import ignored
@@ -31,6 +31,7 @@ def state() -> dict[str, Any]:
 
     - ``resources``: everything that is there, as ``[store, region, key]``.
     - ``stacks``: status and number of events of each stack that is not deleted, as ``[region, name, status, events]``.
+    - ``managed``: ids of all that each stack's resources consist of, by the stack's name.
     - ``kept``: what templates keep on purpose, as ``[region, type, physical id]``.
     - ``kubernetes``: objects that were in a cluster when it was deleted.
     - ``recorded``: resource types of which only the description is kept.
@@ -40,6 +41,7 @@ def state() -> dict[str, Any]:
     return {
         "resources": sorted(_resources()),
         "stacks": sorted(_stacks()),
+        "managed": {name: sorted(_managed(stack)) for (_, _, name), stack in cloudformation._stacks.all_items()},
         "kept": sorted(_kept()),
         "kubernetes": eks.leftovers,
         "recorded": sorted(name for name in dict.keys(registry) if registry.kind(name) == "recorded"),
@@ -89,6 +91,16 @@ def _stacks() -> Iterator[tuple[str, str, str, int]]:
         events = cloudformation._stack_events.get_scoped(stack["StackId"].split(":")[4], region, stack["StackId"])
         if stack["StackStatus"] != "DELETE_COMPLETE":
             yield region, name, stack["StackStatus"], len(events or [])
+
+
+def _managed(stack: dict[str, Any]) -> Iterator[str]:
+    main_routes = {vpc["VpcId"]: vpc.get("MainRouteTableId") for _, vpc in ec2._vpcs.all_items()}
+    for record in stack.get("_resources", {}).values():
+        yield record["PhysicalResourceId"]
+        yield from (value for value in record["Attributes"].values() if value and isinstance(value, str))
+        if main := main_routes.get(record["PhysicalResourceId"]):  # comes and goes with its network
+            yield main
+    yield from (output["ExportName"] for output in stack.get("Outputs", []) if "ExportName" in output)
 
 
 def _kept() -> Iterator[tuple[str, str, str]]:

@@ -2,7 +2,7 @@ from typing import Any
 
 from rehearsal.leftovers import find
 
-EMPTY = {"resources": [["s3._buckets", "", "cdk-assets"]], "stacks": [], "kept": [], "kubernetes": []}
+EMPTY = {"resources": [["s3._buckets", "", "cdk-assets"]], "stacks": [], "kept": [], "managed": {}, "kubernetes": []}
 
 
 def after(**changes: Any) -> dict[str, Any]:
@@ -46,3 +46,36 @@ def test_log_groups_that_lambda_made_are_told_apart_from_those_of_templates() ->
     left = find(EMPTY, after(resources=groups))
     assert left.made_by_lambda == ("/aws/lambda/empty-buckets",)
     assert left.lost == ("cloudwatch_logs log_groups /aws/eks/training/cluster in eu-west-1",)
+
+
+NETWORK = {"prod-Network": ["vpc-1", "eipalloc-1", "rtb-1"], "prod-Data": ["stream-1"]}
+
+
+def test_a_stack_that_is_to_stay_stays_with_all_that_it_consists_of() -> None:
+    left = find(
+        EMPTY,
+        after(
+            resources=[["ec2._vpcs", "eu-west-1", "vpc-1"], ["ec2._addresses", "eu-west-1", "eipalloc-1"]],
+            stacks=[["eu-west-1", "prod-Network", "CREATE_COMPLETE", 7]],
+            managed=NETWORK,
+        ),
+        frozenset(["prod-Network"]),
+    )
+    assert (left.lost, left.missing) == ((), ())
+
+
+def test_what_is_in_no_stack_that_stays_is_lost_there_too() -> None:
+    left = find(
+        EMPTY,
+        after(
+            resources=[["ec2._security_groups", "eu-west-1", "sg-of-a-cluster"], ["kinesis._streams", "", "stream-1"]],
+            stacks=[["eu-west-1", "prod-Network", "CREATE_COMPLETE", 7]],
+            managed=NETWORK,
+        ),
+        frozenset(["prod-Network"]),
+    )
+    assert left.lost == ("ec2 security_groups sg-of-a-cluster in eu-west-1", "kinesis streams stream-1")
+
+
+def test_a_stack_that_holds_up_what_is_kept_must_not_go() -> None:
+    assert find(EMPTY, after(), frozenset(["prod-Metadata"])).missing == ("prod-Metadata",)

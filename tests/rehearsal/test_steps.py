@@ -16,7 +16,7 @@ from rehearsal.update import Objects, Request
 
 DEPLOYED = {"stacks": [["eu-west-1", "dev-Network", "CREATE_COMPLETE", 12]]}
 CHANGED = {"stacks": [["eu-west-1", "dev-Network", "UPDATE_COMPLETE", 18]]}
-EMPTY: dict[str, Any] = {"resources": [], "stacks": [], "kept": [], "kubernetes": []}
+EMPTY: dict[str, Any] = {"resources": [], "stacks": [], "kept": [], "managed": {}, "kubernetes": []}
 
 
 SERVER, GATEWAY = "Deployment team/server", "Service team/gateway"
@@ -44,7 +44,7 @@ class Scripted:
     def deploy(self, assembly: Assembly, *, step: str) -> Narrator:
         return Narrator(step)
 
-    def update(self, assembly: Assembly, stack: Stack, *, step: str = "update") -> Narrator:
+    def update(self, assembly: Assembly, *stacks: str, step: str = "update") -> Narrator:
         if self._failure:
             raise RehearsalError(self._failure)
         return Narrator(step)
@@ -138,11 +138,21 @@ def test_a_forbidden_change_that_goes_through_fails() -> None:
 def test_what_is_left_fails_and_is_named() -> None:
     left = EMPTY | {"resources": [["ec2._volumes", "eu-west-1", "vol-1"]]}
     with pytest.raises(RehearsalError) as failure:
-        steps._leave_nothing(EMPTY, left)
+        steps._leave_nothing(EMPTY, left, {})
     assert str(failure.value) == "1 thing left after everything was destroyed:\n  ec2 volumes vol-1 in eu-west-1"
 
 
 def test_what_is_kept_on_purpose_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     bucket = ["eu-west-1", "AWS::S3::Bucket", "models"]
-    steps._leave_nothing(EMPTY, EMPTY | {"resources": [["s3._buckets", "", "models"]], "kept": [bucket]})
+    steps._leave_nothing(EMPTY, EMPTY | {"resources": [["s3._buckets", "", "models"]], "kept": [bucket]}, {})
     assert "none among 1 resources, 1 kept on purpose" in capsys.readouterr().out
+
+
+def test_what_stays_for_the_sake_of_kept_things_is_told_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    steps._leave_nothing(EMPTY, EMPTY | DEPLOYED, {"dev-Network": "needed by dev/Metadata"})
+    assert "dev-Network stays: needed by dev/Metadata" in capsys.readouterr().out
+
+
+def test_a_stack_that_goes_although_it_holds_up_what_is_kept_fails() -> None:
+    with pytest.raises(RehearsalError, match="^dev-Metadata: gone, though what is kept lies there$"):
+        steps._leave_nothing(EMPTY, EMPTY, {"dev-Metadata": "Database is kept, and lies in the network"})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rehearsal import update
-from rehearsal.assembly import Assembly
+from rehearsal.assembly import Assembly, Stack
 
 LABELS = {"app": "server"}
 NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}}
@@ -116,7 +116,7 @@ def test_another_template_has_another_name_in_the_bucket_and_the_first_assembly_
     tmp_path: Path, request_: update.Request
 ) -> None:
     first = Assembly(tmp_path / "assembly")
-    changed = first.with_template(request_.stack, request_.updated(), folder=tmp_path / "changed")
+    changed = first.with_templates({request_.stack.id: request_.updated()}, folder=tmp_path / "changed")
     assert changed.stacks[0].template == request_.updated()
     for name in ("Services.assets.json", "manifest.json"):
         assert "0123abcd" in (first.folder / name).read_text()
@@ -137,3 +137,22 @@ def test_what_became_of_each_object_is_told() -> None:
         "Service a/b": "new",
     }
     assert update.differences(before, before) == {}
+
+
+def test_protection_from_deletion_is_taken_off_what_is_to_be_deleted_and_nothing_else(tmp_path: Path) -> None:
+    protected = {"DeletionProtection": True}
+    balancer = {"LoadBalancerAttributes": [{"Key": "deletion_protection.enabled", "Value": "true"}]}
+    resources = {
+        "Cluster": {"Type": "AWS::EKS::Cluster", "Properties": {**protected, "Name": "training"}},
+        "Balancer": {"Type": "AWS::ElasticLoadBalancingV2::LoadBalancer", "Properties": balancer},
+        "Database": {"Type": "AWS::RDS::DBInstance", "DeletionPolicy": "Retain", "Properties": protected},
+        "Topic": {"Type": "AWS::SNS::Topic"},
+    }
+    file = tmp_path / "template.json"
+    file.write_text(json.dumps({"Resources": resources}))
+    stack = Stack("prod/Cluster", "prod-Cluster", "eu-west-1", file)
+    found = stack.without_protection()["Resources"]
+    assert found["Cluster"]["Properties"] == {"DeletionProtection": False, "Name": "training"}
+    assert found["Balancer"]["Properties"]["LoadBalancerAttributes"][0]["Value"] == "false"
+    assert (found["Database"], found["Topic"]) == (resources["Database"], resources["Topic"])
+    assert stack.template["Resources"] == resources
