@@ -216,6 +216,29 @@ def test_an_invited_user_is_in_the_groups_of_the_own_teams(stack: cdk.Stack) -> 
     assert membership["Properties"]["GroupName"] == "fraud"
 
 
+def test_nobody_is_invited_before_the_pool_may_ask_the_gate(stack: cdk.Stack) -> None:
+    """Cognito asks it for invited users, too, and makes none when it is refused."""
+    users = user_pool(stack, allowed_email_domains=["example.com"])
+    users.invite("ana", "ana@example.com")
+    template = Template.from_stack(stack)
+    (user,) = template.find_resources("AWS::Cognito::UserPoolUser").values()
+    permissions = template.find_resources("AWS::Lambda::Permission")
+    awaited = [id for id in user["DependsOn"] if id in permissions]
+    assert awaited
+    assert all(permissions[id]["Properties"]["Principal"] == "cognito-idp.amazonaws.com" for id in awaited)
+    assert any("PreSignUp" in id for id in awaited)
+
+
+def test_an_invitation_says_where_to_go(stack: cdk.Stack) -> None:
+    """Cognito's own text holds a name and a password, and no address."""
+    user_pool(stack)
+    (pool,) = Template.from_stack(stack).find_resources("AWS::Cognito::UserPool").values()
+    text = pool["Properties"]["AdminCreateUserConfig"]["InviteMessageTemplate"]["EmailMessage"]
+    assert URL in text
+    assert "{username}" in text  # Cognito refuses a text without these two
+    assert "{####}" in text
+
+
 def test_each_sign_in_leaves_a_trace_in_a_log_that_cognito_can_write(stack: cdk.Stack) -> None:
     """Row 73. Cognito refuses log groups with a KMS key."""
     key = kms.Key(stack, "Logs", enable_key_rotation=True)

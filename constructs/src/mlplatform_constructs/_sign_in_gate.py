@@ -10,13 +10,15 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
-from constructs import Construct
+from constructs import Construct, IDependable
 
 _HANDLERS = Path(__file__).parent / "handlers"
 
 
 class SignInGate(Construct):
     """Refuses email addresses that are on no list, whenever a user is made or gets a token.
+
+    - ``open``: is there when the pool may ask; before that it makes no user.
 
     :param user_pool: whose users pass it.
     :param domains: domains of addresses that get in.
@@ -64,3 +66,4 @@ class SignInGate(Construct):
         )
         user_pool.add_trigger(cognito.UserPoolOperation.PRE_SIGN_UP, gate)
         user_pool.add_trigger(cognito.UserPoolOperation.PRE_TOKEN_GENERATION, gate)
+        self.open: IDependable = user_pool.node.find_child("PreSignUpCognito")  # its permission to call the function

@@ -93,12 +93,13 @@ class PlatformUserPool(Construct):
 
         self.session = session or Duration.hours(12)
         self._groups: dict[str, cognito.CfnUserPoolGroup] = {}
-        self.user_pool = self._pool(self_sign_up, require_mfa, threat_protection, removal_policy)
+        self.user_pool = self._pool(platform_url, self_sign_up, require_mfa, threat_protection, removal_policy)
         self._acknowledge(require_mfa, threat_protection)
         if threat_protection != "off":
             self._log_sign_ins(log_retention, removal_policy)
+        self._gate: SignInGate | None = None
         if allowed_email_domains:
-            SignInGate(
+            self._gate = SignInGate(
                 self,
                 "Gate",
                 user_pool=self.user_pool,
@@ -171,6 +172,8 @@ class PlatformUserPool(Construct):
             desired_delivery_mediums=["EMAIL"],
             user_attributes=[attribute(name="email", value=email), attribute(name="email_verified", value="true")],
         )
+        if self._gate:
+            user.node.add_dependency(self._gate.open)
         for group in groups:
             membership = cognito.CfnUserPoolUserToGroupAttachment(
                 self,
@@ -182,7 +185,12 @@ class PlatformUserPool(Construct):
             membership.add_resource_dependency(self._groups[group])
 
     def _pool(
-        self, self_sign_up: bool, require_mfa: bool, threat_protection: ThreatProtection, removal_policy: RemovalPolicy
+        self,
+        platform_url: str,
+        self_sign_up: bool,
+        require_mfa: bool,
+        threat_protection: ThreatProtection,
+        removal_policy: RemovalPolicy,
     ) -> cognito.UserPool:
         mode = cognito.StandardThreatProtectionMode
         return cognito.UserPool(
@@ -197,6 +205,10 @@ class PlatformUserPool(Construct):
             sign_in_aliases=cognito.SignInAliases(email=True),
             sign_in_case_sensitive=False,
             self_sign_up_enabled=self_sign_up,
+            user_invitation=cognito.UserInvitationConfig(
+                email_subject="Your invitation to the machine-learning platform",
+                email_body=f"Sign in at {platform_url} as {{username}}, within three days, with the password {{####}}",
+            ),
             auto_verify=cognito.AutoVerifiedAttrs(email=True),
             keep_original=cognito.KeepOriginalAttrs(email=True),
             standard_attributes=cognito.StandardAttributes(
