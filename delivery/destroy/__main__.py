@@ -33,7 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = load_account(options.account)
         if settings.production and not options.production:
-            raise DeliveryError(f"{options.account}: is a production account; say --production (PRODUCTION=1) too, if it is to go")
+            raise DeliveryError(
+                f"{options.account}: is a production account; say --production (PRODUCTION=1) too, if it is to go"
+            )
         with synthesized(options.account, options.assembly) as assembly:
             return _destroy(options.account, assembly, confirmed=options.yes)
     except (ConfigError, DeliveryError) as error:

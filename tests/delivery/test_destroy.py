@@ -63,7 +63,10 @@ def test_a_stack_that_is_not_deployed_is_left_out(make_stack: Any) -> None:
 
 def test_a_production_account_needs_a_second_word(capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["prod", "--yes"]) == 1
-    assert capsys.readouterr().err == "prod: is a production account; say --production (PRODUCTION=1) too, if it is to go\n"
+    assert (
+        capsys.readouterr().err
+        == "prod: is a production account; say --production (PRODUCTION=1) too, if it is to go\n"
+    )
 
 
 @pytest.mark.parametrize("answer", ["", "yes", "prod"])
