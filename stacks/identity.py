@@ -191,13 +191,14 @@ class IdentityStack(Stack):
             removal_policy=self._removal_policy,
         )
 
-    @staticmethod
-    def _admit(settings: Cognito, balancer: PlatformLoadBalancer, users: PlatformUserPool) -> None:
+    def _admit(self, settings: Cognito, balancer: PlatformLoadBalancer, users: PlatformUserPool) -> None:
         balancer.authenticate(users)
         for name, scope in settings.scopes.items():
             balancer.admit_machines(users, scope=name, paths=scope.paths)
         for name, machine in settings.machines.items():
-            users.add_machine(name, scopes=machine.scopes)
+            secret = users.add_machine(name, scopes=machine.scopes)
+            words = "".join(word.capitalize() for word in name.split("-"))
+            CfnOutput(self, f"{words}MachineSecret", value=secret.secret_arn)
 
     @staticmethod
     def _join(

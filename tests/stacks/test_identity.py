@@ -183,6 +183,14 @@ def test_the_stacks_come_in_order(platform: PlatformStage) -> None:
         assert identity(platform) in cluster.dependencies
 
 
+def test_whoever_runs_a_machine_is_told_where_its_secret_is(make: Make) -> None:
+    found = template(make(COGNITO + '[identity.cognito.machines.nightly-batch]\nscopes = ["pipelines"]\n'))
+    (secret,) = found.find_resources(
+        "AWS::SecretsManager::Secret", {"Properties": {"Description": Match.string_like_regexp("nightly-batch")}}
+    )
+    found.has_output("NightlyBatchMachineSecret", {"Value": {"Ref": secret}})
+
+
 def test_machines_get_in_by_the_paths_of_their_scopes(make: Make) -> None:
     more = """
     [identity.cognito.scopes.models]
