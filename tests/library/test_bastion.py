@@ -171,14 +171,21 @@ def test_hosts_read_their_tools_and_nothing_else_of_the_bucket(
     )
 
 
-def boot(script: str, root: Path, download: bytes | None) -> subprocess.CompletedProcess[str]:
-    """Run a host's first-boot script below ``root``, with stand-ins for the commands that only a host has."""
-    for folder in ("opt/aws/bin", "tmp", "usr/local/bin", "bin"):
+def boot(
+    script: str, root: Path, download: bytes | None, *, can_signal: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run a host's first-boot script below ``root``, with stand-ins for the commands that only a host has.
+
+    :param can_signal: whether the image brings ``cfn-signal``; else a package has it.
+    """
+    for folder in ("opt/aws/bin", "tmp", "usr/local/bin", "bin", "packages/aws-cfn-bootstrap"):
         (root / folder).mkdir(parents=True)
+    signal = "opt/aws/bin/cfn-signal" if can_signal else "packages/aws-cfn-bootstrap/cfn-signal"
     stand_ins = {
         "bin/aws": 'cp "$DOWNLOAD" "$4"' if download else "exit 1",
         "bin/systemctl": 'echo "systemctl $*"',
-        "opt/aws/bin/cfn-signal": 'echo "cfn-signal $*"',
+        "bin/dnf": f'echo "dnf $*"; for name; do :; done; cp {root}/packages/"$name"/* {root}/opt/aws/bin',
+        signal: 'echo "cfn-signal $*"',
     }
     for name, line in stand_ins.items():
         (root / name).write_text(f"#!/bin/sh\n{line}\n")
@@ -205,6 +212,19 @@ def test_a_host_reports_whether_its_tools_are_there(
     if arrives:
         kubectl = root / "usr/local/bin/kubectl"
         assert subprocess.run([kubectl], capture_output=True, text=True, check=True).stdout == "the tool runs\n"
+
+
+@pytest.mark.parametrize("can_signal", [True, False])
+def test_a_host_reports_also_when_its_image_cannot(
+    stack: cdk.Stack, vpc: ec2.Vpc, tmp_path: Path, can_signal: bool
+) -> None:
+    """A deployment would wait for it and roll back. https://github.com/amazonlinux/amazon-linux-2023/issues/768"""
+    Bastion(stack, "Bastion", vpc=vpc)
+    script = launch_data(stack)["UserData"]["Fn::Base64"]
+    result = boot(script, tmp_path / "host", None, can_signal=can_signal)
+    assert ("dnf install" in result.stdout) is not can_signal
+    assert "cfn-signal --stack Test --resource BastionHosts" in result.stdout
+    assert "-e 0" in result.stdout
 
 
 def test_refuses_high_availability_in_one_zone(stack: cdk.Stack) -> None:

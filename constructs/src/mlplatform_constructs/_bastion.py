@@ -95,7 +95,8 @@ class Bastion(Construct):
 
     def _user_data(self, tools: s3_assets.Asset | None) -> ec2.UserData:
         user_data = ec2.UserData.for_linux()
-        user_data.add_commands("set -eu")
+        # Not every image of Amazon Linux 2023 can signal. Its packages come from S3, by no other way than all the rest.
+        user_data.add_commands("set -eu", "[ -x /opt/aws/bin/cfn-signal ] || dnf install -y -q aws-cfn-bootstrap")
         if tools:
             self.role.add_to_policy(
                 iam.PolicyStatement(
