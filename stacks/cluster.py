@@ -1,6 +1,6 @@
 from collections.abc import Mapping, Sequence
 
-from aws_cdk import RemovalPolicy, Stack
+from aws_cdk import CfnOutput, RemovalPolicy, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
@@ -75,6 +75,8 @@ class ClusterStack(Stack):
             "irsa": WorkloadIdentity.irsa,
             "kube2iam": WorkloadIdentity.kube2iam,
         }[settings.workload_identity](self.cluster)
+        CfnOutput(self, "ClusterName", value=self.cluster.cluster_name)
+        CfnOutput(self, "EmergencyRole", value=self.cluster.break_glass_role.role_arn)
 
     def _let_find(self, role: iam.Role) -> None:
         """What ``aws eks update-kubeconfig`` asks; a policy of this stack, because the role's own knows no cluster."""

@@ -101,6 +101,15 @@ def test_the_bastion_finds_the_cluster_that_lets_it_in(stage: PlatformStage, nam
 
 
 @pytest.mark.parametrize("name", ["training", "inference"])
+def test_its_name_and_its_emergency_role_are_outputs(stage: PlatformStage, name: str) -> None:
+    """On the day when nobody gets in, nobody wants to look for them."""
+    stack = stage.clusters[name]
+    template = Template.from_stack(stack)
+    template.has_output("ClusterName", {"Value": stack.cluster.cluster_name})
+    template.has_output("EmergencyRole", {"Value": stack.resolve(stack.cluster.break_glass_role.role_arn)})
+
+
+@pytest.mark.parametrize("name", ["training", "inference"])
 def test_every_group_that_a_role_is_mapped_to_has_a_binding(stage: PlatformStage, name: str) -> None:
     """Row 63."""
     stack = stage.clusters[name]
