@@ -4,6 +4,7 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from config.loader import ConfigError, load_account
 from delivery.assembly import Stack, stacks_of
 from delivery.destroy import remains
+from delivery.destroy.protection import without_protection
 from delivery.destroy.remains import Deployed, Left, Remains, how_to_delete
 from delivery.errors import DeliveryError
 from delivery.gate import deployed
@@ -71,7 +73,8 @@ def _destroy(account: str, assembly: Path, *, confirmed: bool) -> int:
             _confirm(account, intended, stacks[0].account)
         going = [stack for stack in stacks if stack.id in intended.goes]
         stock = remains.take_stock(going, templates, Reader())
-        failed = _run_cdk(intended.goes, assembly)
+        _switch_off_protection(assembly, going, templates)
+        failed = _cdk("destroy", intended.goes, assembly, "--force")
         left = _look(stock)
         _report(left, intended)
         return 1 if failed or left.unexpected else 0
@@ -130,11 +133,19 @@ def _confirm(account: str, intended: Plan, number: str) -> None:
         raise DeliveryError(f"{answer.strip()!r} is not {account!r}; nothing was destroyed")
 
 
-def _run_cdk(goes: Sequence[str], assembly: Path) -> bool:
-    """Whether the CLI fails. It destroys what depends on others first."""
-    only = ("--force", "--exclusively", "--app", str(assembly), "--ci", "--no-notices")
-    command = [str(_NODE), str(_CDK), "destroy", *goes, *only]
-    return subprocess.run(command, check=False).returncode != 0
+def _switch_off_protection(assembly: Path, going: Sequence[Stack], templates: Mapping[str, Mapping[str, Any]]) -> None:
+    """:raises DeliveryError: where it stays on, so that nothing is destroyed."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "assembly"
+        protected = without_protection(assembly, going, templates, folder)
+        if protected and _cdk("deploy", protected, folder, "--require-approval", "never"):
+            raise DeliveryError(f"{', '.join(protected)}: protected from deletion, and that could not be switched off")
+
+
+def _cdk(command: str, ids: Sequence[str], assembly: Path, *options: str) -> bool:
+    """Run the CLI on these stacks and no other, in the order that it knows. True where it fails."""
+    call = [str(_NODE), str(_CDK), command, *ids, *options, "--exclusively", "--app", str(assembly)]
+    return subprocess.run([*call, "--ci", "--no-notices"], check=False).returncode != 0
 
 
 def _look(stock: Sequence[Deployed]) -> Remains:

@@ -35,6 +35,15 @@ DATA = {
     "Resources": {
         "Bucket": {"Type": "AWS::S3::Bucket", "DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"},
         "Topic": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": "platform"}},
+        "Table": {
+            "Type": "AWS::DynamoDB::Table",
+            "Properties": {
+                "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+                "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+                "BillingMode": "PAY_PER_REQUEST",
+                "DeletionProtectionEnabled": True,
+            },
+        },
     }
 }
 TEMPLATES = {"Network": NETWORK, "Metadata": METADATA, "Data": DATA}
@@ -46,11 +55,11 @@ def assembly(folder: Path, templates: dict[str, Any]) -> Path:
     folder.mkdir()
     artifacts = {}
     for name, template in templates.items():
-        (folder / f"{name}.json").write_text(json.dumps(template), encoding="utf-8")
+        (folder / f"{name}.template.json").write_text(json.dumps(template), encoding="utf-8")
         artifacts[f"local{name}"] = {
             "type": "aws:cloudformation:stack",
             "environment": "aws://000000000000/us-east-1",
-            "properties": {"templateFile": f"{name}.json", "stackName": f"local-{name}"},
+            "properties": {"templateFile": f"{name}.template.json", "stackName": f"local-{name}"},
             "displayName": f"local/{name}",
             "dependencies": [one for one in DEPENDENCIES.get(name, ()) if one.removeprefix("local") in templates],
         }
@@ -84,7 +93,8 @@ def test_the_gate_stops_and_destruction_keeps_what_is_kept(
     assert gate(["local", "--assembly", str(deployed)]) == 0
     assert "nothing would change" in capfd.readouterr().out
 
-    renamed = {"Resources": {"Store": DATA["Resources"]["Bucket"], "Topic": DATA["Resources"]["Topic"]}}
+    resources = DATA["Resources"]
+    renamed = {"Resources": {"Store" if id == "Bucket" else id: body for id, body in resources.items()}}
     changed = assembly(tmp_path / "changed", TEMPLATES | {"Data": renamed})
     assert gate(["local", "--assembly", str(changed)]) == 1
     assert "STOP data-losing  Bucket (AWS::S3::Bucket)" in capfd.readouterr().out
@@ -104,6 +114,7 @@ def test_the_gate_stops_and_destruction_keeps_what_is_kept(
     assert "stays: local/Network: needed by local/Metadata" in told
     (bucket,) = boto3.client("s3", region_name="us-east-1").list_buckets()["Buckets"]
     assert f"AWS::S3::Bucket {bucket['Name']} in us-east-1" in told
+    assert boto3.client("dynamodb", region_name="us-east-1").list_tables()["TableNames"] == []
     assert "nothing is left that was not meant to stay" in told
 
     assert destroy(["local", "--assembly", str(deployed), "--yes"]) == 0
