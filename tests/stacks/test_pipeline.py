@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,24 @@ def test_the_templates_come_from_the_one_synth(make: Callable[..., Made]) -> Non
     assert len(deployments) == 2 * len(ACCOUNTS)
     for action in deployments:
         assert action["Configuration"]["TemplatePath"].startswith("Synth_Output::assembly-")
+
+
+def test_the_commands_of_a_build_find_the_templates_where_the_makefile_looks(
+    make: Callable[..., Made], tmp_path: Path
+) -> None:
+    """Run by a shell, as CodeBuild does, with a stand-in for make."""
+    (synth := tmp_path / "synth").mkdir()
+    (synth / "manifest.json").touch()
+    (sources := tmp_path / "sources").mkdir()
+    stand_in = tmp_path / "bin" / "make"
+    stand_in.parent.mkdir()
+    stand_in.write_text('#!/bin/sh\ntest -f cdk.out/manifest.json && echo "$@" >> ../called\n', encoding="utf-8")
+    stand_in.chmod(0o755)
+    phases = json.loads(projects(make()[1])["dev/Gate"]["Source"]["BuildSpec"])["phases"]
+    environment = {"PATH": f"{stand_in.parent}:/usr/bin:/bin", "CODEBUILD_SRC_DIR_Synth_Output": str(synth)}
+    for command in [*phases["install"]["commands"], *phases["build"]["commands"]]:
+        subprocess.run(["sh", "-e", "-c", command], cwd=sources, env=environment, check=True)
+    assert (tmp_path / "called").read_text(encoding="utf-8") == "gate ACCOUNT=dev\n"
 
 
 def test_it_changes_itself_with_the_cli_that_people_use(make: Callable[..., Made]) -> None:
