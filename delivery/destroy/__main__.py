@@ -73,7 +73,7 @@ def _destroy(account: str, assembly: Path, *, confirmed: bool) -> int:
             _confirm(account, intended, stacks[0].account)
         going = [stack for stack in stacks if stack.id in intended.goes]
         stock = remains.take_stock(going, templates, Reader())
-        _switch_off_protection(assembly, going, templates)
+        _switch_off_protection(assembly, going, deployed.templates(going, Reader()))
         failed = _cdk("destroy", intended.goes, assembly, "--force")
         left = _look(stock)
         _report(left, intended)
@@ -134,10 +134,14 @@ def _confirm(account: str, intended: Plan, number: str) -> None:
 
 
 def _switch_off_protection(assembly: Path, going: Sequence[Stack], templates: Mapping[str, Mapping[str, Any]]) -> None:
-    """:raises DeliveryError: where it stays on, so that nothing is destroyed."""
+    """Deploy the stacks without it. One whose first deployment failed is left out: the CLI would make it anew.
+
+    :raises DeliveryError: where it stays on, so that nothing is destroyed.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "assembly"
-        protected = without_protection(assembly, going, templates, folder)
+        made = [stack for stack in going if stack.name in templates]
+        protected = without_protection(assembly, made, templates, folder)
         if protected and _cdk("deploy", protected, folder, "--require-approval", "never"):
             raise DeliveryError(f"{', '.join(protected)}: protected from deletion, and that could not be switched off")
 
