@@ -216,6 +216,27 @@ def test_an_invited_user_is_in_the_groups_of_the_own_teams(stack: cdk.Stack) -> 
     assert membership["Properties"]["GroupName"] == "fraud"
 
 
+def test_what_cognito_does_about_a_risk_is_not_left_to_its_defaults(stack: cdk.Stack) -> None:
+    user_pool(stack)
+    found = Template.from_stack(stack).find_resources("AWS::Cognito::UserPoolRiskConfigurationAttachment")
+    (risks,) = [each["Properties"] for each in found.values()]
+    assert risks["ClientId"] == "ALL"
+    assert risks["CompromisedCredentialsRiskConfiguration"] == {"Actions": {"EventAction": "BLOCK"}}
+    actions = risks["AccountTakeoverRiskConfiguration"]["Actions"]
+    assert {level: action["EventAction"] for level, action in actions.items()} == {
+        "LowAction": "MFA_IF_CONFIGURED",
+        "MediumAction": "MFA_REQUIRED",
+        "HighAction": "BLOCK",
+    }
+    assert not any(action["Notify"] for action in actions.values())  # without an address to send from
+
+
+@pytest.mark.parametrize("mode", ["audit", "off"])
+def test_only_enforced_protection_answers_to_risks(stack: cdk.Stack, mode: str) -> None:
+    user_pool(stack, threat_protection=mode)
+    Template.from_stack(stack).resource_count_is("AWS::Cognito::UserPoolRiskConfigurationAttachment", 0)
+
+
 def test_nobody_is_invited_before_the_pool_may_ask_the_gate(stack: cdk.Stack) -> None:
     """Cognito asks it for invited users, too, and makes none when it is refused."""
     users = user_pool(stack, allowed_email_domains=["example.com"])

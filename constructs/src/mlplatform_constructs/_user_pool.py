@@ -15,6 +15,7 @@ from constructs import Construct, IDependable
 
 from ._log_group_arn import log_group_arn
 from ._machine_clients import MachineClients
+from ._risk_responses import RiskResponses
 from ._sign_in_gate import SignInGate
 from ._sign_in_provider import SignInProvider
 
@@ -97,6 +98,8 @@ class PlatformUserPool(Construct):
         self._acknowledge(require_mfa, threat_protection)
         if threat_protection != "off":
             self._log_sign_ins(log_retention, removal_policy)
+        if threat_protection == "enforced":
+            RiskResponses(self, "Risks", user_pool=self.user_pool)
         self._gate: SignInGate | None = None
         if allowed_email_domains:
             self._gate = SignInGate(
