@@ -10,6 +10,9 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_s3 as s3
 
+from delivery.assembly import stacks_of
+from delivery.health import CHECKS
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -60,6 +63,19 @@ def test_nothing_is_looked_up(assembly: Path) -> None:
     """A lookup would leave a `missing` entry, and would need credentials at the next run."""
     for manifest in assembly.rglob("manifest.json"):
         assert '"missing"' not in manifest.read_text(encoding="utf-8")
+
+
+def test_every_check_of_the_smoke_test_meets_a_resource_of_the_platform(assembly: Path) -> None:
+    deployed = {each["Type"] for stack in stacks_of("prod", assembly) for each in stack.resources(*CHECKS).values()}
+    assert deployed == set(CHECKS)
+
+
+def test_the_page_on_delivery_counts_what_the_shipped_pipeline_does(assembly: Path) -> None:
+    template = json.loads((assembly / "Pipeline.template.json").read_text(encoding="utf-8"))
+    (pipeline,) = (each for each in template["Resources"].values() if each["Type"] == "AWS::CodePipeline::Pipeline")
+    stages = pipeline["Properties"]["Stages"]
+    counted = f"{sum(len(stage['Actions']) for stage in stages)} actions in {len(stages)} stages"
+    assert f"The shipped file makes {counted}:" in (ROOT / "docs" / "delivery.md").read_text(encoding="utf-8")
 
 
 def test_two_syntheses_are_byte_equal(assembly: Path, tmp_path: Path) -> None:
