@@ -16,6 +16,7 @@ from syrupy.assertion import SnapshotAssertion
 from config.delivery import Delivery
 from config.loader import load_account
 from config.schema import Account
+from stacks import pipeline_limits
 from stacks.mirror import registries_of
 from stacks.pipeline import PipelineStack
 from stacks.pipeline_limits import check_limits
@@ -300,6 +301,14 @@ def test_fails_when_codepipeline_would_not_take_it() -> None:
         check_limits("Pipeline", {"Trial": 51})
     with pytest.raises(ValueError, match=r"^Pipeline: 506 actions, CodePipeline takes 500; deliver"):
         check_limits("Pipeline", {str(stage): 46 for stage in range(11)})
+
+
+def test_a_file_that_needs_too_much_is_refused_at_synthesis(
+    make: Callable[..., Made], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline_limits, "MOST_ACTIONS", 18)
+    with pytest.raises(ValueError, match=r"^Pipeline: 19 actions, CodePipeline takes 18; deliver some accounts by"):
+        make()
 
 
 def account_with(registry: str) -> Account:
