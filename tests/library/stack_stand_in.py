@@ -25,10 +25,13 @@ class Stack:
 
     :param answer: the functions behind the resources.
     :param random: chooses among the orders that the template allows.
+    :param sends_back: whether a resource that was replaced is sent its old properties when the update is taken back.
+        CloudFormation has been seen to do so, and promises only that what replaced it is deleted.
     """
 
     answer: Answer
     random: Random
+    sends_back: bool = True
     template: Template = field(default_factory=lambda: {"Resources": {}})
     ids: dict[str, str] = field(default_factory=dict)
 
@@ -72,8 +75,12 @@ class Stack:
         failed_ids = dict(self.ids)
         for name in self._order(before):
             old, new = before["Resources"][name], after["Resources"].get(name, {})
-            if name in touched and old.get("Properties") != new.get("Properties"):
+            if name not in touched or old.get("Properties") == new.get("Properties"):
+                continue
+            if self.sends_back or failed_ids[name] == ids[name]:
                 self._request("Update", name, old, failed_ids[name], new)
+            else:
+                self.ids[name] = ids[name]
         for name in reversed(touched):
             if failed_ids.get(name) != self.ids.get(name) or (name in failed_ids and name not in ids):
                 self._delete(name, after, failed_ids[name])

@@ -85,13 +85,17 @@ PLANS = st.builds(
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(PLANS, st.integers(0, 25)), min_size=1, max_size=4), st.randoms(use_true_random=False))
+@given(
+    st.lists(st.tuples(PLANS, st.integers(0, 25)), min_size=1, max_size=4),
+    st.randoms(use_true_random=False),
+    st.booleans(),
+)
 def test_after_any_history_the_cluster_holds_what_was_last_deployed(
-    history: list[tuple[Plan, int]], random: Random
+    history: list[tuple[Plan, int]], random: Random, sends_back: bool
 ) -> None:
     """R-1, R-12: whatever moves between requests and sets, whatever fails at whatever step, in any allowed order."""
     cluster = Cluster(slow=True)
-    stack = Stack(cluster.answer, random)
+    stack = Stack(cluster.answer, random, sends_back)
     names: set[str] = set()
     for plan, failing_step in history:
         resources = sorted(template(plan)["Resources"])
@@ -104,6 +108,24 @@ def test_after_any_history_the_cluster_holds_what_was_last_deployed(
         assert cluster.names() == names
         assert cluster.inventories() == len([one for one in stack.ids if "Inventory" in one])
     cluster.failing = ""
+    stack.delete()
+    assert cluster.objects == {}
+
+
+@pytest.mark.parametrize("sends_back", [True, False])
+def test_an_update_that_is_taken_back_removes_what_it_brought_and_nothing_else(sends_back: bool) -> None:
+    """R-12: whether CloudFormation says what it goes back to, or only deletes what was new."""
+    cluster = Cluster()
+    stack = Stack(cluster.answer, Random(1), sends_back)
+    before, after = (Plan(frozenset(first), frozenset(), ("First", "Second")) for first in ({0, 6}, {0, 1, 6}))
+    stack.deploy(template(before))
+    resources = template(after)["Resources"].items()
+    cluster.failing = next(name for name, one in resources if one["Type"].endswith("KubernetesResource"))
+    with pytest.raises(Failed):
+        stack.deploy(template(after))
+    assert cluster.names() == before.names
+    stack.deploy(template(after))
+    assert cluster.names() == after.names
     stack.delete()
     assert cluster.objects == {}
 

@@ -4,11 +4,14 @@ The inventory is recorded before any of its objects is applied, and its physical
 therefore deletes the old inventory when the whole update has succeeded, and the new one when the update is taken back:
 in both cases, what no record in the cluster names any more is removed. Deleting a recorded inventory deletes its record
 and what no other record names: an object may go from owner to owner, and come back when that update fails.
+
+Until one of the two is deleted, a record holds its former contents, too. An update may be taken back by deleting the
+new inventory alone, without a word about the old one: that must not look like the end of the owner.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .kubectl import Failure, Kubectl, Object, named, stub, stub_of
@@ -36,18 +39,43 @@ def keep_inventory(event: Mapping[str, Any], kubectl: Kubectl) -> None:
     """Record an inventory; or remove its objects, but those that are on record."""
     properties = event["ResourceProperties"]
     record = _record(properties["Owner"])
+    listed = kubectl.labelled("configmaps", RECORD_NAMESPACE, RECORD_LABEL)
+    records = {one["metadata"]["name"]: one["data"] for one in listed}
+    name = record["metadata"]["name"]
+    own = records.get(name, {})
     if event["RequestType"] != "Delete":
         data = {"id": physical_id_of(event), "objects": properties["Objects"]}
-        kubectl.apply({**record, "data": data})
+        kubectl.apply({**record, "data": {**data, **_former(own, data["id"], event["RequestType"])}})
         return
-    records = [one["data"] for one in kubectl.labelled("configmaps", RECORD_NAMESPACE, RECORD_LABEL)]
-    others = [one["objects"] for one in records if one["id"] != event["PhysicalResourceId"]]
-    kept = {key for listed in others for wave in _waves(listed) for key in wave}
+    gone = event["PhysicalResourceId"]
+    if gone in (own.get("id"), own.get("formerId")) and "formerId" in own:
+        left = {"id": own["id"], "objects": own["objects"]}
+        if gone == own["id"]:
+            left = {"id": own["formerId"], "objects": own["formerObjects"]}
+        kubectl.apply({**record, "data": left})
+        records[name] = own = left
+    kept = {key for one in records.values() for key in _on_record(one, without=gone)}
     doomed = [[key for key in wave if key not in kept] for wave in _waves(properties["Objects"])]
     if any(doomed):
         _remove_waves(doomed, kubectl)
-    if len(others) < len(records):
+    if own.get("id") == gone:
         kubectl.delete(record)
+
+
+def _former(own: Mapping[str, str], id: str, request_type: str) -> dict[str, str]:
+    """What an update adds to a record about the one before."""
+    if request_type != "Update" or not own:
+        return {}
+    if own["id"] != id:
+        return {"formerId": own["id"], "formerObjects": own["objects"]}
+    return {name: own[name] for name in ("formerId", "formerObjects") if name in own}  # the same request once more
+
+
+def _on_record(record: Mapping[str, str], *, without: str) -> Iterator[Key]:
+    """The objects of a record, those of before included."""
+    for id, objects in (("id", "objects"), ("formerId", "formerObjects")):
+        if id in record and record[id] != without:
+            yield from (key for wave in _waves(record[objects]) for key in wave)
 
 
 def _remove_waves(waves: Sequence[Sequence[Key]], kubectl: Kubectl) -> None:
