@@ -104,6 +104,24 @@ def test_offline_features_are_recomputed_on_a_schedule(stack: cdk.Stack, hours: 
     )
 
 
+def test_the_jobs_log_needs_no_room_in_the_accounts_policy_and_meets_no_log_that_was_kept(stack: cdk.Stack) -> None:
+    """https://docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html"""
+    make(stack)
+    template = Template.from_stack(stack)
+    (group_id,) = template.find_resources("AWS::Logs::LogGroup")
+    name = template.to_json()["Resources"][group_id]["Properties"]["LogGroupName"]
+    assert name["Fn::Join"][1][0].startswith("/aws/vendedlogs/states/")
+    assert name["Fn::Join"][1][1] == {"Fn::Select": [2, {"Fn::Split": ["/", {"Ref": "AWS::StackId"}]}]}
+    template.has_resource_properties(
+        "AWS::StepFunctions::StateMachine",
+        {
+            "LoggingConfiguration": {
+                "Destinations": [{"CloudWatchLogsLogGroup": {"LogGroupArn": {"Fn::GetAtt": [group_id, "Arn"]}}}]
+            }
+        },
+    )
+
+
 def test_a_run_that_fails_begins_anew_in_another_folder(stack: cdk.Stack) -> None:
     """Row 107. The name of the folder is made inside of what is repeated."""
     make(stack)

@@ -1,7 +1,7 @@
 import json
 from collections.abc import Sequence
 
-from aws_cdk import RemovalPolicy, Token
+from aws_cdk import Aws, Fn, Names, RemovalPolicy, Token
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_dynamodb as dynamodb
@@ -74,7 +74,12 @@ class FeatureStore(Construct):
         self.bucket = bucket
         self.groups = tuple(groups)
         self._log_group = logs.LogGroup(
-            self, "Log", encryption_key=log_encryption_key, retention=log_retention, removal_policy=removal_policy
+            self,
+            "Log",
+            log_group_name=self._log_group_name(),
+            encryption_key=log_encryption_key,
+            retention=log_retention,
+            removal_policy=removal_policy,
         )
         self.catalog = FeatureCatalog(
             self,
@@ -147,6 +152,15 @@ class FeatureStore(Construct):
             [self.bucket.key.grant(grantee, "kms:GenerateDataKey")],
             [stream.grant(grantee, "kinesis:PutRecord", "kinesis:PutRecords") for stream in streams],
         )
+
+    def _log_group_name(self) -> str:
+        """Under any other name, Step Functions would add the group to a policy of the account that is soon full.
+
+        The stack's id keeps a stack that is made anew from meeting the log that was kept.
+        https://docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html
+        """
+        stack = Fn.select(2, Fn.split("/", Aws.STACK_ID))
+        return f"/aws/vendedlogs/states/{Names.unique_resource_name(self, max_length=80, separator='-')}-{stack}"
 
     def _processor(self, group: FeatureGroup) -> EventProcessor:
         if group not in self.groups:
