@@ -79,9 +79,12 @@ class ClusterStack(Stack):
         CfnOutput(self, "EmergencyRole", value=self.cluster.break_glass_role.role_arn)
 
     def _let_find(self, role: iam.Role) -> None:
-        """What ``aws eks update-kubeconfig`` asks; a policy of this stack, because the role's own knows no cluster."""
+        """What ``aws eks update-kubeconfig`` asks; a policy of this stack, because the role's own knows no cluster.
+
+        Its id makes its name, which must differ from the other clusters': the role keeps one policy of a name.
+        """
         find = iam.PolicyStatement(actions=["eks:DescribeCluster"], resources=[self.cluster.cluster.cluster_arn])
-        iam.Policy(self, "BastionFinds", statements=[find], roles=[role])
+        iam.Policy(self, f"BastionFinds{self.node.id}", statements=[find], roles=[role])
 
     def _grant_people(self, people: Sequence[ClusterPerson]) -> None:
         scope = Construct(self, "KnownPeople")

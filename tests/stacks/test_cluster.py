@@ -1,3 +1,4 @@
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,20 @@ def test_the_bastion_finds_the_cluster_that_lets_it_in(stage: PlatformStage, nam
         ]
     ]
     assert [stack.resolve(stage.network.bastion.role.role_name)] in finders
+
+
+def test_no_two_stacks_give_a_role_policies_of_one_name(stage: PlatformStage) -> None:
+    """CloudFormation would let the second take the place of the first, and delete both with either."""
+    named = Counter(
+        (policy["PolicyName"], str(role))
+        for stack in stage.node.children
+        if isinstance(stack, cdk.Stack)
+        for policy in resources(stack, "AWS::IAM::Policy")
+        for role in policy.get("Roles", [])
+        if "Fn::ImportValue" in role or isinstance(role, str)
+    )
+    assert any("BastionFinds" in name for name, _ in named)
+    assert not [each for each, times in named.items() if times > 1]
 
 
 @pytest.mark.parametrize("name", ["training", "inference"])
