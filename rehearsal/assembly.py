@@ -12,7 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-_UNPROTECTED = {"DeletionProtection": False, "DeletionProtectionEnabled": False}
+_PROTECTION = {"DeletionProtection", "DeletionProtectionEnabled"}
+_OFF = {True: False, "ACTIVE": "INACTIVE"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Stack:
         for resource in changed.get("Resources", {}).values():
             properties = resource.get("Properties", {})
             if resource.get("DeletionPolicy", "Delete") == "Delete":
-                properties |= {name: off for name, off in _UNPROTECTED.items() if name in properties}
+                for switch in _PROTECTION & properties.keys():
+                    properties[switch] = _OFF.get(properties[switch], properties[switch])
                 for attribute in properties.get("LoadBalancerAttributes", []):
                     if attribute["Key"] == "deletion_protection.enabled":
                         attribute["Value"] = "false"

@@ -146,6 +146,8 @@ def test_protection_from_deletion_is_taken_off_what_is_to_be_deleted_and_nothing
         "Cluster": {"Type": "AWS::EKS::Cluster", "Properties": {**protected, "Name": "training"}},
         "Balancer": {"Type": "AWS::ElasticLoadBalancingV2::LoadBalancer", "Properties": balancer},
         "Database": {"Type": "AWS::RDS::DBInstance", "DeletionPolicy": "Retain", "Properties": protected},
+        "Users": {"Type": "AWS::Cognito::UserPool", "Properties": {"DeletionProtection": "ACTIVE"}},
+        "Guests": {"Type": "AWS::Cognito::UserPool", "Properties": {"DeletionProtection": "INACTIVE"}},
         "Topic": {"Type": "AWS::SNS::Topic"},
     }
     file = tmp_path / "template.json"
@@ -154,5 +156,7 @@ def test_protection_from_deletion_is_taken_off_what_is_to_be_deleted_and_nothing
     found = stack.without_protection()["Resources"]
     assert found["Cluster"]["Properties"] == {"DeletionProtection": False, "Name": "training"}
     assert found["Balancer"]["Properties"]["LoadBalancerAttributes"][0]["Value"] == "false"
-    assert (found["Database"], found["Topic"]) == (resources["Database"], resources["Topic"])
+    assert found["Users"]["Properties"] == {"DeletionProtection": "INACTIVE"}
+    for name in ("Database", "Guests", "Topic"):
+        assert found[name] == resources[name]
     assert stack.template["Resources"] == resources
