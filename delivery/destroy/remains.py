@@ -171,6 +171,7 @@ _BY_COMMAND: dict[str, Callable[[str], str]] = {
         "after everything that it encrypts: nothing can read that any more"
     ),
     "AWS::Logs::LogGroup": lambda id: f"aws logs delete-log-group --log-group-name '{id}'",
+    "AWS::Logs::LogStream": lambda id: "it goes with its log group",
     "AWS::RDS::DBInstance": lambda id: (
         f"aws rds modify-db-instance --db-instance-identifier {id} --no-deletion-protection, then "
         f"aws rds delete-db-instance --db-instance-identifier {id} --final-db-snapshot-identifier {id}-last"

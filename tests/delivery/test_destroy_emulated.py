@@ -118,4 +118,6 @@ def test_the_gate_stops_and_destruction_keeps_what_is_kept(
     assert "nothing is left that was not meant to stay" in told
 
     assert destroy(["local", "--assembly", str(deployed), "--yes"]) == 0
-    assert "destroys:" not in capfd.readouterr().out
+    again = capfd.readouterr().out
+    assert "destroys:" not in again
+    assert "delete: aws cloudcontrol delete-resource --type-name AWS::EC2::SecurityGroup --identifier 'sg-" in again

@@ -50,17 +50,10 @@ class Aws:
         return {"logGroups": [{"logGroupName": one} for one in self._logs if one.startswith(logGroupNamePrefix)]}
 
     def get_paginator(self, name: str) -> Any:
-        self._page = name
+        assert name == "get_resources"
         return self
 
     def paginate(self, **asked: Any) -> list[dict[str, Any]]:
-        if self._page == "list_stack_resources":
-            summary = {
-                "LogicalResourceId": "Group",
-                "ResourceType": "AWS::EC2::SecurityGroup",
-                "PhysicalResourceId": "sg-1",
-            }
-            return [{"StackResourceSummaries": [summary]}]
         (tag,) = asked["TagFilters"]
         return [{"ResourceTagMappingList": [{"ResourceARN": one} for one in self._tagged.get(tag["Key"], ())]}]
 
@@ -142,10 +135,26 @@ def test_a_kept_resource_that_somebody_deleted_lets_its_stack_go(
         "DeletionPolicy": "Retain",
         "Properties": {"GroupDescription": "database", "VpcId": {"Ref": "Vpc"}},
     }
-    template = {"Resources": {"Vpc": {"Type": "AWS::EC2::VPC"}, "Group": group}}
-    stack = make_stack(template)
-    first = plan([stack])
-    there: Any = Aws(status="CREATE_COMPLETE")
-    gone: Any = Aws(status="CREATE_COMPLETE", gone=("sg-1",))
-    assert program._gone(first, [stack], {stack.name: template}, there) == frozenset()
-    assert program._gone(first, [stack], {stack.name: template}, gone) == {("prod-Test", "Group")}
+    stack = make_stack({"Resources": {"Vpc": {"Type": "AWS::EC2::VPC"}, "Group": group}})
+    stock = {stack.name: Deployed(stack, ARN, {"Group": ("AWS::EC2::SecurityGroup", "sg-1")}, {})}
+    there: Any = Aws()
+    gone: Any = Aws(gone=("sg-1",))
+    assert program._gone(plan([stack]), stock, there) == frozenset()
+    assert program._gone(plan([stack]), stock, gone) == {("prod-Test", "Group")}
+
+
+def test_what_holds_a_stack_is_listed_in_the_order_of_its_deletion(make_stack: Any) -> None:
+    """A database before the group that it is in."""
+    kept = {"DeletionPolicy": "Retain"}
+    resources = {
+        "Vpc": {"Type": "AWS::EC2::VPC"},
+        "Group": {"Type": "AWS::EC2::SecurityGroup", "Properties": {"VpcId": {"Ref": "Vpc"}}, **kept},
+        "Database": {"Type": "AWS::RDS::DBInstance", "Properties": {"VPCSecurityGroups": [{"Ref": "Group"}]}, **kept},
+    }
+    stack = make_stack({"Resources": resources})
+    ids = {id: (body["Type"], id.lower()) for id, body in resources.items()}
+    found = program._holding(plan([stack]), {stack.name: Deployed(stack, ARN, ids, {})})
+    assert whats(found) == [
+        "AWS::RDS::DBInstance database of prod-Test",
+        "AWS::EC2::SecurityGroup group of prod-Test",
+    ]
