@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from delivery.gate.specification import Replacement, Specification
 from delivery.gate.templates import Resource, Side
 from delivery.gate.values import Value
 
@@ -30,20 +29,6 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Replaced:
-    """A resource in whose place a new one is made, and why.
-
-    :param place: the property that cannot change in place; empty where the type itself changes.
-    :param follows: the replaced resource that the property refers to, where that is why.
-    """
-
-    resource: Resource
-    certainty: Replacement
-    place: str
-    follows: Resource | None = None
-
-
-@dataclass(frozen=True)
 class Changes:
     """Everything that differs.
 
@@ -53,11 +38,10 @@ class Changes:
     added: tuple[Resource, ...]
     removed: tuple[Resource, ...]
     changed: tuple[Change, ...]
-    replaced: dict[Key, Replaced]
     renamed: dict[Key, Resource]
 
 
-def compare(before: Side, after: Side, specification: Specification) -> Changes:
+def compare(before: Side, after: Side) -> Changes:
     """Compare the stacks that both sides have. A stack that only one has is not compared."""
     added: list[Resource] = []
     removed: list[Resource] = []
@@ -75,7 +59,6 @@ def compare(before: Side, after: Side, specification: Specification) -> Changes:
         added=tuple(sorted(added, key=lambda one: one.key)),
         removed=tuple(sorted(removed, key=lambda one: one.key)),
         changed=tuple(sorted(changed, key=lambda one: one.after.key)),
-        replaced=_replacements(changed, before, after, specification),
         renamed=_renamed(added, removed),
     )
 
@@ -105,52 +88,3 @@ def _renamed(added: list[Resource], removed: list[Resource]) -> dict[Key, Resour
                 left.remove(old)
                 break
     return found
-
-
-def _replacements(
-    changed: list[Change], before: Side, after: Side, specification: Specification
-) -> dict[Key, Replaced]:
-    """Resources that their own changes replace, and those that follow because they refer to one of these."""
-    found: dict[Key, Replaced] = {}
-    for change in changed:
-        resource = change.after
-        if change.before.type != resource.type:
-            found[resource.key] = Replaced(resource, Replacement.YES, "")
-        for difference in change.differences:
-            certainty = specification.replacement(resource.type, difference.place)
-            if certainty > _certainty(found, resource.key):
-                found[resource.key] = Replaced(resource, certainty, ".".join(difference.place))
-    dependents = _dependents(before, after)
-    waiting = list(found)
-    while waiting:
-        cause = found[waiting.pop()]
-        for resource, place in dependents.get(cause.resource.key, ()):
-            certainty = min(cause.certainty, specification.replacement(resource.type, place))
-            if certainty > _certainty(found, resource.key):
-                found[resource.key] = Replaced(resource, certainty, ".".join(place), cause.resource)
-                waiting.append(resource.key)
-    return found
-
-
-def _certainty(found: dict[Key, Replaced], key: Key) -> Replacement:
-    return found[key].certainty if key in found else Replacement.NO
-
-
-def _dependents(before: Side, after: Side) -> dict[Key, list[tuple[Resource, Place]]]:
-    """Places among the properties of resources that stay, by the resource that they refer to."""
-    found: dict[Key, list[tuple[Resource, Place]]] = {}
-    for resource in after.resources():
-        if resource.key in before.by_key:
-            for place, value in _leaves(resource.properties):
-                for target in after.targets(resource.stack, value):
-                    found.setdefault(target, []).append((resource, place))
-    return found
-
-
-def _leaves(value: Value, place: Place = ()) -> Iterator[tuple[Place, str]]:
-    if isinstance(value, str):
-        yield place, value
-        return
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    for name, item in items:
-        yield from _leaves(item, (*place, str(name)))

@@ -42,7 +42,7 @@ def judge(
     known = specification or Specification.load()
     old, new = side(stacks, before), side(stacks)
     found = [
-        *resources.judge(old, new, compare(old, new, known), known),
+        *resources.judge(old, new, compare(old, new), known),
         *access.judge(old, new),
         *network_access.judge(old, new),
         *kubernetes.judge(old, new),

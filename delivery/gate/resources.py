@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from delivery.gate.changes import Change, Changes, Difference, Key, Replaced
+from delivery.gate.changes import Change, Changes, Difference
 from delivery.gate.findings import Finding, Verdict, finding
+from delivery.gate.following import Reference, Replaced, references_to, replacements, updates
 from delivery.gate.kubernetes import MANIFEST
 from delivery.gate.lifecycle import shortened
 from delivery.gate.rules import at, rules_for
@@ -39,16 +40,15 @@ def _judge(before: Side, after: Side, changes: Changes, specification: Specifica
         yield from _added(resource)
     for resource in changes.removed:
         yield from _removed(resource, came_from.get(resource.key), specification)
-    changed: set[Key] = set()
+    references = references_to(before, after)
+    replaced = replacements(changes.changed, references, specification)
     for change in changes.changed:
-        changed.add(change.after.key)
-        yield from _changed(change, changes.replaced.get(change.after.key), after, specification)
-    for key, replaced in changes.replaced.items():
-        if key not in changed:
-            yield _replaced(replaced, (), before, changes, specification)
-    for change in changes.changed:
-        if replaced_one := changes.replaced.get(change.after.key):
-            yield _replaced(replaced_one, change.differences, before, changes, specification)
+        yield from _changed(change, specification, is_replaced=change.after.key in replaced)
+    differences = {change.after.key: change.differences for change in changes.changed}
+    for key, one in replaced.items():
+        yield _replaced(one, differences.get(key, ()), before, specification)
+    for reference, cause in updates(changes.changed, replaced, references):
+        yield from _updated(reference, cause, is_replaced=cause.key in replaced)
 
 
 def _added(resource: Resource) -> Iterator[Finding]:
@@ -76,10 +76,10 @@ def _removed(resource: Resource, successor: Resource | None, specification: Spec
         yield finding(resource, Verdict.SAFE, what)
 
 
-def _changed(change: Change, replaced: Replaced | None, after: Side, specification: Specification) -> Iterator[Finding]:
+def _changed(change: Change, specification: Specification, *, is_replaced: bool) -> Iterator[Finding]:
     found = [*_by_rules(change), *_policies(change, specification), *shortened(change)]
     yield from found
-    if not found and not replaced:
+    if not found and not is_replaced:
         kept = f"DeletionPolicy: {change.before.deletion} -> {change.after.deletion}"
         yield finding(change.after, Verdict.SAFE, _words(change.differences) or kept)
 
@@ -111,7 +111,6 @@ def _replaced(
     replaced: Replaced,
     differences: Sequence[Difference],
     before: Side,
-    changes: Changes,
     specification: Specification,
 ) -> Finding:
     resource = replaced.resource
@@ -129,7 +128,7 @@ def _replaced(
     if resource.type in _FOUNDATIONS:
         reasons.append("what stands in it cannot move to a new one, so the deployment would fail on its way")
         stops = True
-    if names := _fixed_names(before.by_key[resource.key], resource, changes, specification):
+    if names := _fixed_names(before.by_key[resource.key], resource, specification):
         reasons.append(f"no second one of the name {names} can be made beside it, so the deployment would fail")
         stops = True
     if replaced.place == "ServiceToken":
@@ -140,7 +139,17 @@ def _replaced(
     return finding(resource, verdict, what, "; ".join(reasons), stops=stops)
 
 
-def _fixed_names(before: Resource, after: Resource, changes: Changes, specification: Specification) -> str:
+def _updated(reference: Reference, cause: Resource, *, is_replaced: bool) -> Iterator[Finding]:
+    """An interruption that another value brings, though the text of the template is the same."""
+    place = ".".join(reference.place)
+    for rule in rules_for(reference.resource.type):
+        named = any(f"{place}.".startswith(f"{name}.") for name in rule.properties)
+        if named and rule.verdict == Verdict.INTERRUPTING and rule.when == "changed":
+            what = f"{place} is of {cause.path}, which {'is replaced' if is_replaced else 'changes'}"
+            yield finding(reference.resource, rule.verdict, what, rule.why)
+
+
+def _fixed_names(before: Resource, after: Resource, specification: Specification) -> str:
     """The name that keeps a second resource from being made, or nothing."""
     names = [name for name in specification.name_properties(after.type) if name in after.properties]
     values = [(before.properties.get(name), after.properties[name]) for name in names]
