@@ -44,7 +44,7 @@ def judge(before: Side, after: Side) -> Iterator[Finding]:
     had, widens nothing. What is new and can be reached is judged only by whether others than this account reach it.
     """
     old, new = _subjects(before), _subjects(after)
-    removed = [subject for key, subject in old.items() if key not in new]
+    removed = {name for name, _ in old.keys() - new.keys()}
     for key, subject in new.items():
         own = subject.own
         if own is None or own.stack not in before.templates:
@@ -53,7 +53,7 @@ def judge(before: Side, after: Side) -> Iterator[Finding]:
             more = _more(old[key], subject)
         elif subject.guards and own.key not in before.by_key:
             more = [str(one) for one in subject.statements if reaches_outside(one, after.account)]
-        elif any(not _more(one, subject) for one in removed if one.guards == subject.guards):
+        elif any(_could_as_much(old, name, new, key[0]) for name in removed):
             more = []
         else:
             more = _more(Subject(None, subject.guards), subject)
@@ -61,6 +61,15 @@ def judge(before: Side, after: Side) -> Iterator[Finding]:
         for words in more:
             yield finding(own, Verdict.WIDENING, words, why, stops=True)
     yield from _unguarded(before, after, old, new)
+
+
+def _could_as_much(old: Subjects, name: str, new: Subjects, successor: str) -> bool:
+    """Whether a removed subject could do all that its successor may, and could be reached by all who reach that."""
+    return not any(
+        _more(old.get((name, guards), Subject(None, guards)), new[successor, guards])
+        for guards in (True, False)
+        if (successor, guards) in new
+    )
 
 
 def _more(old: Subject, new: Subject) -> list[str]:
