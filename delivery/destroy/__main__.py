@@ -66,7 +66,7 @@ def _destroy(account: str, assembly: Path, *, confirmed: bool) -> int:
     if not templates:
         print(f"{account}: nothing is deployed in account {stacks[0].account}")
         return 0
-    _refuse_forgotten(deployed.forgotten(account, stacks, Reader()))
+    _refuse_forgotten(list(deployed.forgotten(account, stacks, Reader())))
     first = plan(stacks, templates=templates)
     stock = {one.stack.name: one for one in remains.take_stock(stacks, templates, Reader())}
     intended = plan(stacks, templates=templates, gone=_gone(first, stock, Reader()))

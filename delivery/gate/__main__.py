@@ -48,7 +48,8 @@ def _parser() -> argparse.ArgumentParser:
 def _judgement(stacks: tuple[Stack, ...], options: argparse.Namespace) -> Judgement:
     if options.before:
         old = {stack.name: stack.template for stack in stacks_of(options.account, options.before)}
-        return judge(stacks, old, forgotten=sorted(old.keys() - {stack.name for stack in stacks}))
+        names = {stack.name for stack in stacks}
+        return judge(stacks, old, forgotten={name: body for name, body in old.items() if name not in names})
     reader = Reader()
     old_templates = deployed.templates(stacks, reader)
     return judge(stacks, old_templates, forgotten=deployed.forgotten(options.account, stacks, reader))

@@ -32,22 +32,27 @@ def templates(stacks: Iterable[Stack], reader: Reader, *, with_failed: bool = Fa
         return {name: template for name, template in found if template is not None}
 
 
-def forgotten(account: str, stacks: Iterable[Stack], reader: Reader) -> list[str]:
-    """Names of deployed stacks of the account's stage that the assembly no longer has.
+def forgotten(account: str, stacks: Iterable[Stack], reader: Reader) -> dict[str, Mapping[str, Any]]:
+    """Templates of deployed stacks of the account's stage that the assembly no longer has, by name.
 
     :raises DeliveryError: where CloudFormation cannot be asked.
     """
     regions = {stack.region: stack for stack in stacks}
     names = {stack.name for stack in stacks}
-    found: set[str] = set()
+    found: dict[str, Mapping[str, Any]] = {}
     try:
         for stack in regions.values():
             client = reader.client("cloudformation", stack)
             for page in client.get_paginator("describe_stacks").paginate():
-                found.update(one["StackName"] for one in page["Stacks"] if one["StackStatus"] not in _NOT_THERE)
+                for one in page["Stacks"]:
+                    name = one["StackName"]
+                    is_ours = name.startswith(f"{account}-") and name not in names
+                    if is_ours and one["StackStatus"] not in _NOT_THERE:
+                        body = client.get_template(StackName=name, TemplateStage="Original")["TemplateBody"]
+                        found[name] = _read(body)
     except (BotoCoreError, ClientError) as error:
         raise DeliveryError(f"{account}: {error}") from None
-    return sorted(name for name in found - names if name.startswith(f"{account}-"))
+    return dict(sorted(found.items()))
 
 
 def _template(stack: Stack, reader: Reader, absent: frozenset[str]) -> Mapping[str, Any] | None:

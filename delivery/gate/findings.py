@@ -16,6 +16,8 @@ class Verdict(StrEnum):
     REPLACING = "replacing"
     WIDENING = "widening"
     DATA_LOSING = "data-losing"
+    FAILING = "failing"
+    """CloudFormation would refuse it. No approval helps."""
 
 
 @dataclass(frozen=True, order=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from delivery.assembly import Stack
-from delivery.gate import access, kubernetes, network_access, resources
+from delivery.gate import access, exports, kubernetes, network_access, resources
 from delivery.gate.changes import compare
 from delivery.gate.findings import Finding
 from delivery.gate.specification import Specification
@@ -30,13 +30,13 @@ def judge(
     before: Mapping[str, Mapping[str, Any]],
     specification: Specification | None = None,
     *,
-    forgotten: Iterable[str] = (),
+    forgotten: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Judgement:
     """Judge what the deployment of an account's stacks would change.
 
     :param before: templates that are deployed, by stack name. Everything in a stack without one is new, and safe.
     :param specification: Default: that of the installed CDK CLI.
-    :param forgotten: names of stacks that are deployed and no longer part of the account.
+    :param forgotten: templates of stacks that are deployed and no longer part of the account, by stack name.
     """
     stacks = tuple(stacks)
     known = specification or Specification.load()
@@ -46,9 +46,10 @@ def judge(
         *access.judge(old, new),
         *network_access.judge(old, new),
         *kubernetes.judge(old, new),
+        *exports.judge(old, new, forgotten or {}),
     ]
     return Judgement(
         findings=tuple(sorted(set(found))),
         new={name: len(template.resources) for name, template in new.templates.items() if name not in old.templates},
-        forgotten=tuple(forgotten),
+        forgotten=tuple(sorted(forgotten or {})),
     )

@@ -34,8 +34,10 @@ def report(account: str, judgement: Judgement, decision: Decision) -> str:
         parts.append("nothing would change")
     parts += decision.remarks
     if decision.stopped:
-        snippets = dict.fromkeys(snippet(account, one) for one in decision.stopped)
-        parts.append("To approve, add to config/approvals.toml (docs/changes.md):\n\n" + "\n\n".join(snippets))
+        may = [one for one in decision.stopped if one.verdict != Verdict.FAILING]
+        snippets = dict.fromkeys(snippet(account, one) for one in may)
+        if snippets:
+            parts.append("To approve, add to config/approvals.toml (docs/changes.md):\n\n" + "\n\n".join(snippets))
     parts.append(_summary(account, judgement, decision))
     return "\n\n".join(parts)
 

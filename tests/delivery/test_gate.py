@@ -130,9 +130,45 @@ def test_a_stack_that_is_not_deployed_is_new_and_safe(make_stack: Any) -> None:
 
 def test_a_stack_that_is_no_longer_part_of_the_account_is_named(make_stack: Any) -> None:
     stack = make_stack({"Resources": FILES})
-    judgement = judge([stack], {"prod-Test": stack.template}, forgotten=["prod-Batch"])
+    judgement = judge([stack], {"prod-Test": stack.template}, forgotten={"prod-Batch": {}})
     text = report("prod", judgement, decide("prod", (), [], TODAY))
     assert "left as they are until somebody destroys them: prod-Batch" in text
+
+
+NETWORK = {
+    "Resources": {"Vpc": {"Type": "AWS::EC2::VPC"}},
+    "Outputs": {"Vpc": {"Value": {"Ref": "Vpc"}, "Export": {"Name": "prod-Network:Vpc"}}},
+}
+WITHOUT_EXPORT = {"Resources": NETWORK["Resources"]}
+USING = {
+    "Resources": {
+        "Tag": {"Type": "AWS::SSM::Parameter", "Properties": {"Value": {"Fn::ImportValue": "prod-Network:Vpc"}}}
+    }
+}
+NOT_USING = {"Resources": {"Tag": {"Type": "AWS::SSM::Parameter", "Properties": {"Value": "none"}}}}
+
+
+def test_an_export_cannot_go_in_the_same_deployment_as_its_last_use(make_stack: Any) -> None:
+    """The stack that has it comes first."""
+    after = [make_stack(WITHOUT_EXPORT, "prod-Network"), make_stack(NOT_USING, "prod-Batch")]
+    found = judge(after, {"prod-Network": NETWORK, "prod-Batch": USING}).findings
+    (failing,) = [one for one in found if one.verdict == "failing"]
+    assert (failing.stack, failing.stops) == ("prod-Network", True)
+    assert "because prod-Batch still uses it" in failing.why
+
+
+def test_an_export_cannot_go_while_a_stack_that_is_no_longer_part_of_the_account_uses_it(make_stack: Any) -> None:
+    judgement = judge(
+        [make_stack(WITHOUT_EXPORT, "prod-Network")], {"prod-Network": NETWORK}, forgotten={"prod-Batch": USING}
+    )
+    assert [one.verdict for one in judgement.findings] == ["failing"]
+    text = report("prod", judgement, decide("prod", judgement.findings, [], TODAY))
+    assert "STOP failing      export prod-Network:Vpc (export)" in text
+    assert "[[approval]]" not in text
+
+
+def test_an_export_that_nobody_uses_may_go(make_stack: Any) -> None:
+    assert judge([make_stack(WITHOUT_EXPORT, "prod-Network")], {"prod-Network": NETWORK}).findings == ()
 
 
 def test_replacement_crosses_stacks_through_exports(make_stack: Any) -> None:
