@@ -35,6 +35,8 @@ class Templates:
         match value:
             case {"Ref": "AWS::Partition"}:
                 return "aws"
+            case {"Ref": "AWS::StackId"}:
+                return f"arn:aws:cloudformation:eu-west-1:111111111111:stack/{stack}/{stack}-id"
             case {"Ref": str(id)} if not id.startswith("AWS::"):
                 return self._resource(stack, id)
             case {"Fn::GetAtt": [str(id), str(attribute)]}:

@@ -269,7 +269,11 @@ def test_each_sign_in_leaves_a_trace_in_a_log_that_cognito_can_write(stack: cdk.
     (configuration,) = delivery["Properties"]["LogConfigurations"]
     assert configuration["EventSource"] == "userAuthEvents"
     group = configuration["CloudWatchLogsConfiguration"]["LogGroupArn"]["Fn::Join"][1][-1]["Ref"]
-    assert "KmsKeyId" not in template.find_resources("AWS::Logs::LogGroup")[group]["Properties"]
+    found = template.find_resources("AWS::Logs::LogGroup")[group]["Properties"]
+    assert "KmsKeyId" not in found
+    beginning, stack_id = found["LogGroupName"]["Fn::Join"][1]
+    assert beginning.startswith("/aws/vendedlogs/")  # others take room in the account's policy of 5,120 characters
+    assert stack_id == {"Fn::Select": [2, {"Fn::Split": ["/", {"Ref": "AWS::StackId"}]}]}  # a stack's second life
 
 
 @pytest.mark.parametrize(("protection", "tier", "mode"), [("audit", "PLUS", "AUDIT"), ("off", "ESSENTIALS", "OFF")])

@@ -2,7 +2,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 from urllib.parse import quote
 
-from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Token, Validations
+from aws_cdk import Acknowledgment, Aws, Duration, Fn, Names, RemovalPolicy, Token, Validations
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_cognito as cognito
 from aws_cdk import aws_iam as iam
@@ -236,11 +236,17 @@ class PlatformUserPool(Construct):
     def _log_sign_ins(self, retention: logs.RetentionDays, removal_policy: RemovalPolicy) -> None:
         """Each sign-in with address, device and risk; Cognito tells this of the plan Plus alone.
 
-        It refuses log groups with a KMS key, and ARNs that end with the asterisk of CloudFormation's.
+        It refuses log groups with a KMS key, and ARNs that end with the asterisk of CloudFormation's. Under a name that
+        begins otherwise, the group takes room in a policy of the account that is soon full; the stack's id keeps a
+        stack that is made anew from meeting the log that was kept.
 
         https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_CloudWatchLogsConfigurationType.html
         """
-        log_group = logs.LogGroup(self, "SignIns", retention=retention, removal_policy=removal_policy)
+        stack = Fn.select(2, Fn.split("/", Aws.STACK_ID))
+        name = f"/aws/vendedlogs/cognito/{Names.unique_resource_name(self, max_length=80, separator='-')}-{stack}"
+        log_group = logs.LogGroup(
+            self, "SignIns", log_group_name=name, retention=retention, removal_policy=removal_policy
+        )
         delivery = cognito.CfnLogDeliveryConfiguration
         delivery(
             self,
