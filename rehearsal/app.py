@@ -6,7 +6,7 @@ With it comes the pipeline of ``config/delivery.toml``, as if it delivered this 
 import sys
 from pathlib import Path
 
-from aws_cdk import App
+from aws_cdk import App, RemovalPolicy
 
 from config.delivery import DELIVERY, Wave, load_delivery
 from config.loader import load_account
@@ -29,21 +29,23 @@ def emulated(account: str) -> Account:
 def synthesize(account: str, outdir: str) -> None:
     """Write the stage that ``app.py`` makes of the account, and its pipeline, into ``outdir``."""
     app = new_app(outdir=outdir)
-    stage = PlatformStage(app, account, settings=emulated(account))
-    _deliver(app, stage, account)
+    settings = emulated(account)
+    _deliver(app, PlatformStage(app, account, settings=settings), account, settings)
     app.synth()
 
 
-def _deliver(app: App, stage: PlatformStage, account: str, file: Path = DELIVERY) -> None:
+def _deliver(app: App, stage: PlatformStage, name: str, account: Account, file: Path = DELIVERY) -> None:
     """The emulator has one account, which is that of the tools, too. Mirrors are left out: their addresses are real."""
     if not file.exists():
         return
-    wave = Wave(name="Rehearsal", accounts=(account,), approval=True, bake_minutes=1)
+    removal_policy = RemovalPolicy.DESTROY if account.removal_policy == "destroy" else RemovalPolicy.RETAIN
+    wave = Wave(name="Rehearsal", accounts=(name,), approval=True, bake_minutes=1)
     settings = load_delivery(file).model_copy(
-        update={"account": EMULATED_ACCOUNT, "region": stage.region, "waves": (wave,)}
+        update={"account": account.account, "region": account.region, "waves": (wave,)}
     )
-    tools = ToolsStage(app, settings=settings) if settings.packages else None
-    PipelineStack(app, "Pipeline", settings=settings, stages={account: stage}, tools=tools)
+    tools = ToolsStage(app, settings=settings, removal_policy=removal_policy) if settings.packages else None
+    stages = {name: stage}
+    PipelineStack(app, "Pipeline", settings=settings, stages=stages, tools=tools, removal_policy=removal_policy)
 
 
 if __name__ == "__main__":

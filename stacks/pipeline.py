@@ -49,6 +49,8 @@ class PipelineStack(Stack):
     :param settings: source, waves and whom to tell.
     :param stages: the stage of each account, by the name of its file; all that a wave names.
     :param tools: what the tools account holds besides, deployed before the first wave. Default: nothing.
+    :param removal_policy: what becomes of artifacts and their key when the stack goes; DESTROY empties the bucket first,
+        but not its copies in other regions. Default: they stay.
     """
 
     def __init__(
@@ -59,9 +61,11 @@ class PipelineStack(Stack):
         settings: Delivery,
         stages: Mapping[str, Stage],
         tools: ToolsStage | None = None,
+        removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
         super().__init__(scope, id, env=Environment(account=settings.account, region=settings.region))
         self._settings = settings
+        self._removal_policy = removal_policy
         self._key = self._make_key()
         self._builds = self._log_group()
         self._source = pipelines.CodePipelineSource.connection(
@@ -226,7 +230,11 @@ class PipelineStack(Stack):
     def _make_key(self) -> kms.Key:
         """Encrypts artifacts, logs and notifications. The roles that deploy in other accounts are let in by grants."""
         key = kms.Key(
-            self, "Key", description=f"{self.node.path}: artifacts, logs and notifications", enable_key_rotation=True
+            self,
+            "Key",
+            description=f"{self.node.path}: artifacts, logs and notifications",
+            enable_key_rotation=True,
+            removal_policy=self._removal_policy,
         )
         key.add_to_resource_policy(
             iam.PolicyStatement(
@@ -260,8 +268,10 @@ class PipelineStack(Stack):
                     expiration=Duration.days(self._settings.log_days),
                 )
             ],
+            removal_policy=self._removal_policy,
+            auto_delete_objects=self._removal_policy == RemovalPolicy.DESTROY,
         )
-        AccessLogBucket(self, "AccessLogs").record(bucket)
+        AccessLogBucket(self, "AccessLogs", removal_policy=self._removal_policy).record(bucket)
         return bucket
 
     def _log_group(self) -> logs.LogGroup:
@@ -299,6 +309,7 @@ class PipelineStack(Stack):
                 abort_incomplete_multipart_upload_after=Duration.days(7),
                 expiration=Duration.days(self._settings.log_days),
             )
+            bucket.apply_removal_policy(self._removal_policy)
             Validations.of(bucket).acknowledge(
                 Acknowledgment(id="AwsSolutions-S1", reason="copies of artifacts; access to these is logged")
             )

@@ -55,11 +55,18 @@ def stage_of(app: cdk.App, name: str, account: str) -> cdk.Stage:
 
 @pytest.fixture
 def make(app: cdk.App) -> Callable[..., Made]:
-    def make(tools: bool = False, registries: Any = (), **changes: Any) -> Made:
+    def make(
+        tools: bool = False,
+        registries: Any = (),
+        removal_policy: cdk.RemovalPolicy = cdk.RemovalPolicy.RETAIN,
+        **changes: Any,
+    ) -> Made:
         settings = Delivery.model_validate(DELIVERY | changes)
         stages = {name: stage_of(app, name, account) for name, account in ACCOUNTS.items()}
         stage = ToolsStage(app, settings=settings, registries=registries) if tools else None
-        stack = PipelineStack(app, "Pipeline", settings=settings, stages=stages, tools=stage)
+        stack = PipelineStack(
+            app, "Pipeline", settings=settings, stages=stages, tools=stage, removal_policy=removal_policy
+        )
         return stack, Template.from_stack(stack)
 
     return make
@@ -284,6 +291,24 @@ def test_mirrors_are_filled_before_the_first_account_is_deployed_and_packages_pu
     assert max(deployed) < steps["Mirror"]
     assert commands(projects(template)["Publication/Publish"]) == ["make publish DOMAIN=mlplatform REPOSITORY=python"]
     app.synth()
+
+
+def test_artifacts_and_key_stay_unless_all_is_to_go(app: cdk.App, make: Callable[..., Made]) -> None:
+    kept = {"AWS::KMS::Key", "AWS::S3::Bucket"}
+    assert {type for type, policy in policies(make()[1]) if policy == "Retain"} == kept
+
+
+def test_what_is_to_go_leaves_nothing_behind(app: cdk.App, make: Callable[..., Made]) -> None:
+    _, template = make(removal_policy=cdk.RemovalPolicy.DESTROY)
+    (support,) = (stack for stack in app.node.children if stack.node.id.startswith("cross-region-stack"))
+    assert isinstance(support, cdk.Stack)
+    for each in (template, Template.from_stack(support)):
+        assert "Retain" not in {policy for _, policy in policies(each)}
+    app.synth()
+
+
+def policies(template: Template) -> set[tuple[str, str]]:
+    return {(each["Type"], each.get("DeletionPolicy", "Delete")) for each in template.to_json()["Resources"].values()}
 
 
 def test_complies(app: cdk.App, make: Callable[..., Made]) -> None:
