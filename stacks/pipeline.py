@@ -49,8 +49,8 @@ class PipelineStack(Stack):
     :param settings: source, waves and whom to tell.
     :param stages: the stage of each account, by the name of its file; all that a wave names.
     :param tools: what the tools account holds besides, deployed before the first wave. Default: nothing.
-    :param removal_policy: what becomes of artifacts and their key when the stack goes; DESTROY empties the bucket first,
-        but not its copies in other regions. Default: they stay.
+    :param removal_policy: what becomes of artifacts and their key when the stack goes. DESTROY empties the bucket, but
+        not its copies in other regions. Default: they stay.
     """
 
     def __init__(
