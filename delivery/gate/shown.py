@@ -22,7 +22,7 @@ def shown(difference: Difference) -> str:
 
 
 def _text(value: Value | None) -> str:
-    return "(none)" if value is None else text_of(_without_secrets(value))
+    return "(none)" if value is None else " ".join(text_of(_without_secrets(value)).split())
 
 
 def _without_secrets(value: Value) -> Value:

@@ -9,7 +9,6 @@ import yaml
 
 from delivery.gate.findings import Finding, Verdict
 from delivery.gate.judgement import judge
-from delivery.gate.values import text_of
 
 CORPUS = Path(__file__).parent / "corpus"
 CASES = [(path.stem, case) for path in sorted(CORPUS.glob("*.yaml")) for case in yaml.safe_load(path.read_text())]
@@ -89,4 +88,13 @@ def test_a_long_value_is_shown_where_it_differs(make_stack: Any) -> None:
         {"Resources": {"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": one}}}} for one in texts
     )
     (found,) = judge([make_stack(after)], {"prod-Test": before}).findings
-    assert text_of(found.what) == f"DisplayName: …{'x' * 15}one -> …{'x' * 15}two"
+    assert found.what == f"DisplayName: …{'x' * 15}one -> …{'x' * 15}two"
+
+
+def test_a_text_of_several_lines_is_shown_on_one(make_stack: Any) -> None:
+    before, after = (
+        {"Resources": {"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": text}}}}
+        for text in ("one\ntwo", "one\n\nthree")
+    )
+    (found,) = judge([make_stack(after)], {"prod-Test": before}).findings
+    assert found.what == "DisplayName: one two -> one three"
