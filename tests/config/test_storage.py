@@ -30,6 +30,17 @@ def test_a_file_system_lies_in_a_zone_of_the_network(tmp_path: Path) -> None:
     load(tmp_path, '[storage.lustre]\navailability_zone = "eu-west-1b"')
 
 
+def test_shipped_accounts_keep_training_data_beside_the_gpus() -> None:
+    """Traffic between zones is billed by the gigabyte, and training reads a lot of them."""
+    beside = {}
+    for name, account in load_accounts().items():
+        if account.storage.lustre:
+            zones = account.network.availability_zones
+            gpus = account.clusters["training"].groups["training-gpu"].availability_zones or zones
+            beside[name] = (account.storage.lustre.availability_zone or zones[0]) in gpus
+    assert beside == {"local": True, "prod": True, "staging": True}
+
+
 def test_production_has_a_copy_elsewhere_and_reads_data_of_another_platform() -> None:
     """Rows 43, 51."""
     storage = load_accounts()["prod"].storage
