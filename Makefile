@@ -42,7 +42,7 @@ synth: install ## all accounts' templates into cdk.out, with the library's own v
 	cdk synth --quiet
 	cfn-lint
 
-rehearse: install ## deploy, redeploy and destroy one account's stacks in an embedded AWS: ACCOUNT=local KEEP=1 PORT=4566
+rehearse: install ## deploy, redeploy, update and destroy one account's stacks in an embedded AWS: ACCOUNT=local KEEP=1 PORT=4566
 	python -m rehearsal $(ACCOUNT) $(if $(KEEP),--keep) $(if $(PORT),--port $(PORT))
 
 bootstrap: install ## the commands that prepare every account for deployments, ready to paste

@@ -1,4 +1,4 @@
-"""``python -m rehearsal ACCOUNT``: deploy, redeploy and destroy one account's platform in an embedded AWS."""
+"""``python -m rehearsal ACCOUNT``: deploy, redeploy, update and destroy one account's platform in an embedded AWS."""
 
 import argparse
 import shlex

@@ -20,7 +20,7 @@ from rehearsal.run import Run, exclusive_run
 
 
 def rehearse(app: Sequence[str], *, keep: bool = False, port: int | None = None, cache: Path = CACHE) -> None:
-    """Deploy, deploy again, compare and destroy an app in an embedded AWS.
+    """Deploy, deploy again, update, compare and destroy an app in an embedded AWS.
 
     :param app: command that writes a cloud assembly into the folder that is added to it.
     :param keep: do not destroy; wait for an interrupt with everything up. After a failure, too.
