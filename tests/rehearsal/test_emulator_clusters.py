@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -141,3 +142,39 @@ def test_a_token_with_a_wrong_signature_is_a_stranger(eks: Any, credentials: dic
     let_in(eks, "training", ADMIN)
     forged = credentials | {"aws_secret_access_key": "guessed"}
     assert authenticate(token("training", forged)) is None
+
+
+def test_the_name_of_a_private_cluster_leads_nowhere_outside(cloud: Any) -> None:
+    """Row 11: the network of the rehearsal is loopback."""
+    trust = {"Version": "2012-10-17", "Statement": []}
+    subnets = {
+        f"Subnet{zone}": {
+            "Type": "AWS::EC2::Subnet",
+            "Properties": {
+                "VpcId": {"Ref": "Vpc"},
+                "CidrBlock": f"10.0.{n}.0/24",
+                "AvailabilityZone": f"us-east-1{zone}",
+            },
+        }
+        for n, zone in enumerate("ab")
+    }
+    access = {"EndpointPrivateAccess": True, "EndpointPublicAccess": False, "SubnetIds": [{"Ref": n} for n in subnets]}
+    properties = {"Version": "1.35", "RoleArn": {"Fn::GetAtt": ["Role", "Arn"]}, "ResourcesVpcConfig": access}
+    cloud.create(
+        {
+            "Vpc": {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.0.0.0/16"}},
+            "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": trust}},
+            **subnets,
+            "Cluster": {"Type": "AWS::EKS::Cluster", "Properties": properties},
+        }
+    )
+    found = cloud.client("eks").describe_cluster(name=cloud.ids()["Cluster"])["cluster"]
+    assert (
+        found["resourcesVpcConfig"]["endpointPrivateAccess"],
+        found["resourcesVpcConfig"]["endpointPublicAccess"],
+    ) == (
+        True,
+        False,
+    )
+    assert urlsplit(found["endpoint"]).hostname == "127.0.0.1"
+    cloud.delete()
