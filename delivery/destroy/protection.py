@@ -10,7 +10,9 @@ from typing import Any
 
 from delivery.assembly import Stack
 
-_SWITCHES = ("DeletionProtection", "DeletionProtectionEnabled")
+_SWITCHES = {"DeletionProtection", "DeletionProtectionEnabled"}
+_OFF = {True: False, "ACTIVE": "INACTIVE"}
+"""What Cognito calls ACTIVE is a truth value everywhere else."""
 _ATTRIBUTE = "deletion_protection.enabled"
 """https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-load-balancer-attributes.html"""
 
@@ -22,7 +24,8 @@ def unprotected(template: Mapping[str, Any]) -> dict[str, Any]:
         if resource.get("DeletionPolicy", "Delete") != "Delete":
             continue
         properties = resource.get("Properties", {})
-        properties |= {name: False for name in _SWITCHES if name in properties}
+        for switch in _SWITCHES & properties.keys():
+            properties[switch] = _OFF.get(properties[switch], properties[switch])
         for attribute in properties.get("LoadBalancerAttributes", []):
             if attribute["Key"] == _ATTRIBUTE:
                 attribute["Value"] = "false"

@@ -77,7 +77,12 @@ def test_what_goes_is_no_longer_protected_and_what_is_kept_still_is() -> None:
         "Type": "AWS::ElasticLoadBalancingV2::LoadBalancer",
         "Properties": {"LoadBalancerAttributes": attributes},
     }
-    found = unprotected({"Resources": {"Cluster": cluster, "Table": table, "Balancer": balancer}})["Resources"]
+    users = {"Type": "AWS::Cognito::UserPool", "Properties": {"DeletionProtection": "ACTIVE"}}
+    guests = {"Type": "AWS::Cognito::UserPool", "Properties": {"DeletionProtection": "INACTIVE"}}
+    before = {"Cluster": cluster, "Table": table, "Balancer": balancer, "Users": users, "Guests": guests}
+    found = unprotected({"Resources": before})["Resources"]
+    assert found["Users"]["Properties"] == {"DeletionProtection": "INACTIVE"}
+    assert found["Guests"] == guests
     assert found["Cluster"]["Properties"] == {"DeletionProtection": False, "Version": "1.35"}
     assert found["Table"] == table
     assert found["Balancer"]["Properties"]["LoadBalancerAttributes"] == [
