@@ -20,6 +20,12 @@ from stacks.app import new_app
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.fixture(autouse=True)
+def _no_session_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """boto3 keeps the first credentials that it found for the whole process."""
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+
+
 @pytest.fixture
 def app(tmp_path: Path) -> cdk.App:
     """An app as `app.py` makes it: the project's feature flags, the compliance pack as a validation."""

@@ -11,8 +11,8 @@ from typing import Any
 from delivery.assembly import Stack
 
 _SWITCHES = {"DeletionProtection", "DeletionProtectionEnabled"}
-_OFF = {True: False, "ACTIVE": "INACTIVE"}
-"""What Cognito calls ACTIVE is a truth value everywhere else."""
+_OFF = {True: False, "true": "false", "ACTIVE": "INACTIVE"}
+"""A template that was uploaded as YAML comes back with words; what Cognito calls ACTIVE is a truth value elsewhere."""
 _ATTRIBUTE = "deletion_protection.enabled"
 """https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-load-balancer-attributes.html"""
 
