@@ -28,7 +28,7 @@ def synthesis_costs(assembly: Path) -> float:
     floor = Case("floor: an app with one bucket", [sys.executable, "benchmarks/floor_app.py"], QUICK)
     spine = Case("keys, network and storage of one account", [*SPINE, "staging"], QUICK)
     spines = Case("the same of two accounts", [*SPINE, "staging", "dev"], QUICK)
-    bare = Case("their resources, untyped", [sys.executable, "-m", "benchmarks.bare_app", str(assembly)], QUICK)
+    bare = Case("their resources, from templates", [sys.executable, "-m", "benchmarks.bare_app", str(assembly)], QUICK)
     one = synthesis("whole platform of one account", "staging", QUICK)
     two = synthesis("the same of two accounts", "staging,dev", QUICK)
     validated = synthesis("one account, library's validation on", "staging", {"CDK_VALIDATION": "true"})
