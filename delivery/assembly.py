@@ -1,7 +1,10 @@
 """A cloud assembly: the stacks that synthesis made, and in which order they depend on each other."""
 
+import hashlib
 import json
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -77,6 +80,43 @@ def read_assembly(folder: Path) -> tuple[Stack, ...]:
     if not (folder / "manifest.json").exists():
         raise DeliveryError(f"{folder}: no cloud assembly; run `make synth` first")
     return tuple(_stacks(folder))
+
+
+def copy_with_templates(assembly: Path, templates: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
+    """Write an assembly again with other templates for some of its stacks, as synthesis would have written them.
+
+    :param templates: by stack id.
+    :param folder: where it goes; the other files are links to those of the assembly where the file system allows it.
+    """
+    shutil.copytree(assembly, folder, copy_function=_link)
+    for stack in read_assembly(folder):
+        if stack.id in templates:
+            _write_template(stack.template_file, templates[stack.id])
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # the folder lies on another file system
+        shutil.copy2(source, target)
+
+
+def _write_template(file: Path, template: Mapping[str, Any]) -> None:
+    text = json.dumps(template, indent=1)
+    _replace(file, text)
+    # The name of a template in the bucket for assets is its checksum; by the old one the CLI would find the old one.
+    assets = file.with_name(file.name.replace(".template.json", ".assets.json"))
+    if assets.exists():
+        named = json.loads(assets.read_text(encoding="utf-8"))["files"]
+        old = next(key for key, asset in named.items() if asset["source"]["path"] == file.name)
+        new = hashlib.sha256(text.encode()).hexdigest()
+        for names in (assets, file.with_name("manifest.json")):
+            _replace(names, names.read_text(encoding="utf-8").replace(old, new))
+
+
+def _replace(file: Path, text: str) -> None:
+    file.unlink()  # what it links to stays
+    file.write_text(text, encoding="utf-8")
 
 
 def _stacks(folder: Path) -> Iterator[Stack]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import FrameType
 
 from config.loader import ConfigError, load_account
+from delivery.errors import DeliveryError
 from rehearsal.cdk import platform_app
 from rehearsal.errors import RehearsalError
 from rehearsal.paths import CACHE
@@ -30,7 +31,7 @@ def main() -> int:
             load_account(options.account)  # mistakes of the file first, before anything starts
         app = shlex.split(options.app) if options.app else platform_app(options.account)
         rehearse(app, keep=options.keep, port=options.port, cache=options.cache.absolute())
-    except (ConfigError, RehearsalError) as error:
+    except (ConfigError, DeliveryError, RehearsalError) as error:
         print(f"rehearsal: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from delivery import teardown
-from delivery.assembly import read_assembly
+from delivery.destroy.protection import without_protection
 from rehearsal import leftovers, report, update
-from rehearsal.assembly import Assembly
+from rehearsal.assembly import Assembly, size
 from rehearsal.cdk import Cdk, Synthesis
 from rehearsal.embedded_aws import EmbeddedAws
 from rehearsal.errors import RehearsalError
@@ -60,7 +60,7 @@ def _steps(app: Sequence[str], aws: EmbeddedAws, run: Run, *, keep: bool) -> Non
     if keep:
         _print_report(first, aws.state(), report.Timing(deployed.seconds, updated, {}), None)
         return
-    plan = teardown.plan(read_assembly(last.folder))
+    plan = teardown.plan(last.stacks)
     destroyed = cdk.destroy(_unprotect(cdk, run, last, plan.goes), plan.goes)
     names = {stack.name: plan.stays[stack.id] for stack in last.stacks if stack.id in plan.stays}
     left = _leave_nothing(empty, aws.state(), names)
@@ -74,7 +74,7 @@ def _synthesize(app: Sequence[str], run: Run) -> Assembly:
         assembly = synthesis.assembly()
     if not assembly.stacks:
         raise RehearsalError("synthesis made no stack; there is nothing to rehearse")
-    resources = sum(sum(stack.types().values()) for stack in assembly.stacks)
+    resources = sum(map(size, assembly.stacks))
     where = ", ".join(assembly.regions())
     what = f"{_number(len(assembly.stacks), 'stack')}, {_number(resources, 'resource')} in {where}"
     narrator.say(what, narrator.elapsed())
@@ -158,13 +158,12 @@ def _unprotect(cdk: Cdk, run: Run, deployed: Assembly, goes: Sequence[str]) -> A
 
     :return: what is deployed now.
     """
-    templates = {stack.id: stack.without_protection() for stack in deployed.stacks if stack.id in goes}
-    protected = {stack.id for stack in deployed.stacks if templates.get(stack.id, stack.template) != stack.template}
-    if not protected:
+    changed = without_protection({stack.id: stack.template for stack in deployed.stacks if stack.id in goes})
+    if not changed:
         return deployed
-    last = deployed.with_templates({id: templates[id] for id in protected}, folder=run.temporary / "unprotected")
-    unprotected = cdk.update(last, *sorted(protected), step="unprotect")
-    unprotected.say(f"{_number(len(protected), 'stack')} may be deleted now", unprotected.elapsed())
+    last = deployed.with_templates(changed, folder=run.temporary / "unprotected")
+    unprotected = cdk.update(last, *changed, step="unprotect")
+    unprotected.say(f"{_number(len(changed), 'stack')} may be deleted now", unprotected.elapsed())
     return last
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rehearsal.assembly import Assembly, Stack
+from rehearsal.assembly import Assembly, size
 from rehearsal.leftovers import Leftovers
 
 _NOT_PROVED = (
@@ -24,12 +24,11 @@ class Timing:
 
 def table(assembly: Assembly, state: Mapping[str, Any], timing: Timing) -> str:
     """One line a stack: how many resources, how many of them real, and how long it took."""
-    recorded = set(state["recorded"])
     rows = [
         (
             stack.id,
-            str(sum(stack.types().values())),
-            str(_count(stack, recorded)),
+            str(size(stack)),
+            str(len(stack.resources(*state["recorded"]))),
             _seconds(timing.deploy, stack.id),
             _seconds(timing.update, stack.id),
             _seconds(timing.destroy, stack.id),
@@ -67,10 +66,6 @@ def remarks(state: Mapping[str, Any], leftovers: Leftovers | None) -> str:
 
 def _list(title: str, items: Sequence[str]) -> str:
     return "\n  ".join([f"{title}:", *items]) if items else ""
-
-
-def _count(stack: Stack, types: set[str]) -> int:
-    return sum(number for name, number in stack.types().items() if name in types)
 
 
 def _seconds(times: Mapping[str, float], id: str) -> str:

@@ -7,7 +7,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from rehearsal.assembly import Assembly, Stack
+from delivery.assembly import Stack
+from rehearsal.assembly import Assembly, size
 
 Object = dict[str, Any]
 Objects = dict[str, dict[str, dict[str, Any]]]
@@ -89,7 +90,7 @@ class Request:
 
 def find(assembly: Assembly) -> Request | None:
     """The workload to update, in the smallest stack that has one behind another object in a request."""
-    for stack in sorted(assembly.stacks, key=lambda stack: sum(stack.types().values())):
+    for stack in sorted(assembly.stacks, key=size):
         for logical_id, resource in stack.template.get("Resources", {}).items():
             if resource["Type"] != _APPLIED:
                 continue

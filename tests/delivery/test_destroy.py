@@ -1,11 +1,8 @@
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from delivery.assembly import Stack
 from delivery.destroy import __main__ as program
 from delivery.destroy.protection import unprotected, without_protection
 from delivery.destroy.remains import how_to_delete
@@ -91,30 +88,12 @@ def test_what_goes_is_no_longer_protected_and_what_is_kept_still_is() -> None:
     ]
 
 
-def test_the_changed_template_has_a_name_of_its_own_among_the_assets(tmp_path: Path) -> None:
-    """By the old name the CLI would take the file that the bucket has already."""
-    assembly, cluster = tmp_path / "cdk.out", {"Cluster": {"Type": "X", "Properties": {"DeletionProtection": True}}}
-    assembly.mkdir()
-    template = assembly / "t.template.json"
-    template.write_text(json.dumps({"Resources": cluster}), encoding="utf-8")
-    names = {"files": {"old0123": {"source": {"path": "t.template.json"}}}}
-    (assembly / "t.assets.json").write_text(json.dumps(names), encoding="utf-8")
-    (assembly / "manifest.json").write_text('"s3://assets/old0123.json"', encoding="utf-8")
-    stack = Stack(id="prod/T", name="prod-T", account="1", region="eu-west-1", template_file=template)
-
-    changed = without_protection(assembly, [stack], {"prod-T": stack.template}, tmp_path / "new")
-
-    assert changed == ["prod/T"]
-    (name,) = json.loads((tmp_path / "new" / "t.assets.json").read_text())["files"]
-    assert name == hashlib.sha256((tmp_path / "new" / "t.template.json").read_bytes()).hexdigest()
-    assert (tmp_path / "new" / "manifest.json").read_text() == f'"s3://assets/{name}.json"'
-    assert stack.template_file.read_text() == json.dumps({"Resources": cluster})
-
-
-def test_where_nothing_is_protected_nothing_is_deployed(make_stack: Any, tmp_path: Path) -> None:
-    stack = make_stack(NETWORK)
-    assert without_protection(tmp_path, [stack], {stack.name: NETWORK}, tmp_path / "new") == []
-    assert not (tmp_path / "new").exists()
+def test_only_stacks_that_are_protected_are_changed_before_they_go() -> None:
+    protected = {"Cluster": {"Type": "AWS::EKS::Cluster", "Properties": {"DeletionProtection": True}}}
+    changed = without_protection({"prod/Network": NETWORK, "prod/Cluster": {"Resources": protected}})
+    assert list(changed) == ["prod/Cluster"]
+    assert changed["prod/Cluster"]["Resources"]["Cluster"]["Properties"] == {"DeletionProtection": False}
+    assert protected["Cluster"]["Properties"] == {"DeletionProtection": True}
 
 
 def test_a_production_account_needs_a_second_word(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,8 +6,9 @@ from typing import Any, cast
 
 import pytest
 
+from delivery.assembly import Stack
 from rehearsal import rehearsal as steps
-from rehearsal.assembly import Assembly, Stack
+from rehearsal.assembly import Assembly
 from rehearsal.cdk import Cdk
 from rehearsal.embedded_aws import EmbeddedAws
 from rehearsal.errors import RehearsalError
@@ -56,7 +57,7 @@ class Workload(Request):
     name = SERVER
 
 
-WORKLOAD = Workload(Stack("dev/Services", "dev-Services", "eu-west-1", Path("none")), "Request", 1)
+WORKLOAD = Workload(Stack("dev/Services", "dev-Services", "000000000000", "eu-west-1", Path("none")), "Request", 1)
 
 
 def cluster(server: str = "as it was", gateway: str = "as it was", **others: str) -> Objects:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rehearsal import update
-from rehearsal.assembly import Assembly, Stack
+from rehearsal.assembly import Assembly
 
 LABELS = {"app": "server"}
 NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}}
@@ -39,15 +39,10 @@ def stack(folder: Path, *objects: dict[str, Any], others: int = 0) -> Assembly:
         **{f"Topic{number}": {"Type": "AWS::SNS::Topic"} for number in range(others)},
     }
     (folder / "Services.template.json").write_text(json.dumps({"Resources": resources}))
-    asset = {"source": {"path": "Services.template.json"}, "destinations": {"here": {"objectKey": "0123abcd.json"}}}
-    (folder / "Services.assets.json").write_text(json.dumps({"files": {"0123abcd": asset}}))
     artifact = {
         "type": "aws:cloudformation:stack",
         "environment": "aws://000000000000/eu-west-1",
-        "properties": {
-            "templateFile": "Services.template.json",
-            "stackTemplateAssetObjectUrl": "s3://assets/0123abcd.json",
-        },
+        "properties": {"templateFile": "Services.template.json"},
     }
     (folder / "manifest.json").write_text(json.dumps({"artifacts": {"Services": artifact}}))
     return Assembly(folder)
@@ -112,18 +107,6 @@ def test_an_app_without_workloads_has_nothing_to_update(tmp_path: Path) -> None:
     assert update.find(stack(tmp_path, NAMESPACE)) is None
 
 
-def test_another_template_has_another_name_in_the_bucket_and_the_first_assembly_keeps_its_own(
-    tmp_path: Path, request_: update.Request
-) -> None:
-    first = Assembly(tmp_path / "assembly")
-    changed = first.with_templates({request_.stack.id: request_.updated()}, folder=tmp_path / "changed")
-    assert changed.stacks[0].template == request_.updated()
-    for name in ("Services.assets.json", "manifest.json"):
-        assert "0123abcd" in (first.folder / name).read_text()
-        assert "0123abcd" not in (changed.folder / name).read_text()
-    assert first.stacks[0].template == request_.stack.template
-
-
 def test_what_became_of_each_object_is_told() -> None:
     def found(uid: str, content: str) -> dict[str, Any]:
         return {"uid": uid, "generation": 1, "content": content}
@@ -137,26 +120,3 @@ def test_what_became_of_each_object_is_told() -> None:
         "Service a/b": "new",
     }
     assert update.differences(before, before) == {}
-
-
-def test_protection_from_deletion_is_taken_off_what_is_to_be_deleted_and_nothing_else(tmp_path: Path) -> None:
-    protected = {"DeletionProtection": True}
-    balancer = {"LoadBalancerAttributes": [{"Key": "deletion_protection.enabled", "Value": "true"}]}
-    resources = {
-        "Cluster": {"Type": "AWS::EKS::Cluster", "Properties": {**protected, "Name": "training"}},
-        "Balancer": {"Type": "AWS::ElasticLoadBalancingV2::LoadBalancer", "Properties": balancer},
-        "Database": {"Type": "AWS::RDS::DBInstance", "DeletionPolicy": "Retain", "Properties": protected},
-        "Users": {"Type": "AWS::Cognito::UserPool", "Properties": {"DeletionProtection": "ACTIVE"}},
-        "Guests": {"Type": "AWS::Cognito::UserPool", "Properties": {"DeletionProtection": "INACTIVE"}},
-        "Topic": {"Type": "AWS::SNS::Topic"},
-    }
-    file = tmp_path / "template.json"
-    file.write_text(json.dumps({"Resources": resources}))
-    stack = Stack("prod/Cluster", "prod-Cluster", "eu-west-1", file)
-    found = stack.without_protection()["Resources"]
-    assert found["Cluster"]["Properties"] == {"DeletionProtection": False, "Name": "training"}
-    assert found["Balancer"]["Properties"]["LoadBalancerAttributes"][0]["Value"] == "false"
-    assert found["Users"]["Properties"] == {"DeletionProtection": "INACTIVE"}
-    for name in ("Database", "Guests", "Topic"):
-        assert found[name] == resources[name]
-    assert stack.template["Resources"] == resources
