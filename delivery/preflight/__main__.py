@@ -14,8 +14,9 @@ from delivery.assembly import ASSEMBLY, Stack, stacks_of
 from delivery.errors import DeliveryError
 from delivery.gate.deployed import templates
 from delivery.preflight.account import Room, Rooms, record, recorded, rooms_of
-from delivery.preflight.needs import Needs, Template, needs_of
+from delivery.preflight.needs import Needs, needs_of
 from delivery.preflight.quotas import Quota
+from delivery.preflight.template import Template
 from delivery.sessions import Reader
 
 
@@ -60,12 +61,16 @@ def report(needed: Needs, there: Needs, rooms: Rooms) -> tuple[str, list[str]]:
 
 
 def _needs(stacks: Sequence[Stack]) -> Needs:
-    return needs_of(Template(stack.id, stack.region, stack.template) for stack in stacks)
+    return needs_of(Template(stack.id, stack.region, stack.template, stack.dependencies) for stack in stacks)
 
 
 def _deployed(stacks: Sequence[Stack], reader: Reader) -> Needs:
     there = templates(stacks, reader)
-    return needs_of(Template(stack.id, stack.region, there[stack.name]) for stack in stacks if stack.name in there)
+    return needs_of(
+        Template(stack.id, stack.region, there[stack.name], stack.dependencies)
+        for stack in stacks
+        if stack.name in there
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -68,7 +68,7 @@ def _used(client: Any, metric: Mapping[str, Any]) -> float | None:
     points = client.get_metric_statistics(
         Namespace=metric["MetricNamespace"],
         MetricName=metric["MetricName"],
-        Dimensions=[{"Name": name, "Value": value} for name, value in metric["MetricDimensions"].items()],
+        Dimensions=[{"Name": name, "Value": value} for name, value in metric.get("MetricDimensions", {}).items()],
         StartTime=now - _LOOK_BACK,
         EndTime=now,
         Period=int(_LOOK_BACK.total_seconds()),

@@ -4,16 +4,16 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from delivery.errors import DeliveryError
 from delivery.preflight import quotas
+from delivery.preflight.executions import executions
 from delivery.preflight.quotas import GLOBAL_REGION, Quota
+from delivery.preflight.template import Template
 
-Resource = Mapping[str, Any]
 _INSTANCE_TYPES = Path(__file__).parents[2] / "constructs/src/mlplatform_constructs/instance_types.csv"
 _ONE_OF_EACH: dict[str, Quota] = {
     "AWS::EC2::VPC": quotas.VPCS,
@@ -24,21 +24,6 @@ _ONE_OF_EACH: dict[str, Quota] = {
     "AWS::EKS::Cluster": quotas.CLUSTERS,
     "AWS::IAM::Role": quotas.ROLES,
 }
-
-
-@dataclass(frozen=True)
-class Template:
-    """A template and where it is deployed."""
-
-    stack: str
-    region: str
-    body: Mapping[str, Any]
-
-    def resources(self, *types: str) -> Iterator[tuple[str, Resource]]:
-        """Name and properties of each resource of these types."""
-        for name, resource in self.body.get("Resources", {}).items():
-            if resource["Type"] in types:
-                yield name, resource.get("Properties", {})
 
 
 Needs = dict[tuple[str, Quota], int]
@@ -62,6 +47,8 @@ def needs_of(templates: Iterable[Template]) -> Needs:
         for quota, amounts in _amounts_of_each(here):
             if amounts:
                 needed[region, quota] = max(amounts.values())
+        if at_once := executions(here):
+            needed[region, quotas.EXECUTIONS] = at_once
     return dict(needed)
 
 

@@ -54,6 +54,7 @@ LUSTRE = Quota("fsx", "L-FD6F2F22", "Lustre Persistent_2 file systems")
 LUSTRE_STORAGE = Quota("fsx", "L-8F1B9C74", "Lustre Persistent_2 storage capacity, GiB")
 FILE_SYSTEMS = Quota("elasticfilesystem", "L-848C634D", "File systems per account")
 LOAD_BALANCERS = Quota("elasticloadbalancing", "L-53DA6B97", "Application Load Balancers per Region")
+EXECUTIONS = Quota("lambda", "L-B99A9384", "Concurrent executions")
 ROLES = Quota("iam", "L-FE177D64", "Roles per account", is_global=True)
 
 _STANDARD = "Standard (A, C, D, H, I, M, R, T, Z)"

@@ -1,7 +1,7 @@
 """Quotas that are too small are told before anything is created. Row 36."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from delivery.errors import DeliveryError
 from delivery.preflight import __main__ as preflight
 from delivery.preflight import quotas
 from delivery.preflight.account import Room, recorded, rooms_of
-from delivery.preflight.needs import Template, needs_of
+from delivery.preflight.needs import needs_of
+from delivery.preflight.template import Template
 
 NEW_ACCOUNT = Path(__file__).parent / "quotas_of_a_new_account.json"
 REGION = "eu-west-1"
@@ -134,6 +135,44 @@ def test_databases_and_file_systems_count_by_number_and_by_size() -> None:
     assert (found[quotas.LUSTRE.code], found[quotas.LUSTRE_STORAGE.code]) == (1, 4800)
 
 
+CHART = "Custom::AWSCDK-EKS-HelmChart"
+
+
+def custom(kind: str, *after: str, **properties: Any) -> dict[str, Any]:
+    return {"Type": kind, "DependsOn": list(after), "Properties": {"ServiceToken": "arn", **properties}}
+
+
+def executions(*templates: tuple[str, dict[str, Any], tuple[str, ...]]) -> int:
+    """What stacks, each with its resources and the stacks before it, count for at Lambda."""
+    found = needs_of(Template(stack, REGION, {"Resources": body}, after) for stack, body, after in templates)
+    return found[REGION, quotas.EXECUTIONS]
+
+
+def test_each_custom_resource_takes_an_execution_and_kubectl_and_helm_another_for_their_framework() -> None:
+    """Row 36."""
+    assert executions(("dev/A", {"Plain": custom("Custom::Users"), "Chart": custom(CHART)}, ())) == 1 + 2
+
+
+def test_custom_resources_that_wait_for_each_other_do_not_run_at_once() -> None:
+    role = {"Type": "AWS::IAM::Role", "DependsOn": "First", "Properties": {}}
+    chain = {
+        "First": custom(CHART),
+        "Role": role,
+        "Second": custom(CHART, Role={"Fn::GetAtt": ["Role", "Arn"]}),
+        "Third": custom(CHART, "Second"),
+    }
+    assert executions(("dev/A", chain, ())) == 2
+    beside = {**chain, "Beside": custom(CHART, "First")}  # of the second or the third
+    assert executions(("dev/A", beside, ())) == 4
+
+
+def test_stacks_count_together_unless_one_comes_after_the_other() -> None:
+    """Row 36."""
+    one = {"Chart": custom(CHART)}
+    assert executions(("dev/A", one, ()), ("dev/B", one, ())) == 4
+    assert executions(("dev/A", one, ()), ("dev/B", {}, ("dev/A",)), ("dev/C", one, ("dev/B",))) == 2
+
+
 def test_roles_count_once_for_all_regions() -> None:
     role = {"Resources": {"Role": {"Type": "AWS::IAM::Role"}}}
     found = needs_of([Template("dev/A", "eu-west-1", role), Template("dev/B", "eu-central-1", role)])
@@ -204,11 +243,16 @@ def test_a_file_that_is_no_record_is_refused(tmp_path: Path, content: str | None
         recorded(file)
 
 
+DIMENSIONS = ({"Name": "Resource", "Value": "vCPU"},)
+
+
 class Account:
     """Service Quotas and CloudWatch of an account."""
 
-    def __init__(self, ask: Callable[[str, str], dict[str, Any]]) -> None:
-        self._ask = ask
+    def __init__(
+        self, ask: Callable[[str, str], dict[str, Any]], dimensions: Sequence[Mapping[str, str]] = DIMENSIONS
+    ) -> None:
+        self._ask, self._dimensions = ask, dimensions
 
     def client(self, service: str, stack: Stack) -> "Account":
         self.region = stack.region
@@ -221,7 +265,7 @@ class Account:
         return {"Quota": {"Value": 5.0}}
 
     def get_metric_statistics(self, Dimensions: list[dict[str, str]], **_: Any) -> dict[str, Any]:
-        assert Dimensions == [{"Name": "Resource", "Value": "vCPU"}]
+        assert Dimensions == list(self._dimensions)
         return {"Datapoints": [{"Maximum": 96.0}, {"Maximum": 192.0}]}
 
 
@@ -235,6 +279,13 @@ def test_an_account_is_asked_for_its_own_limit_and_for_what_runs_there() -> None
     assert P_INSTANCES
     rooms = rooms_of([STACK], [(REGION, P_INSTANCES)], account)  # type: ignore[arg-type]
     assert rooms == {(REGION, "ec2/L-417A185B"): Room(384.0, 192.0)}
+
+
+def test_usage_without_dimensions_is_that_of_the_whole_region() -> None:
+    metric = {"MetricNamespace": "AWS/Lambda", "MetricName": "ConcurrentExecutions"}
+    account = Account(lambda service, code: {"Value": 10.0, "UsageMetric": metric}, dimensions=())
+    rooms = rooms_of([STACK], [(REGION, quotas.EXECUTIONS)], account)  # type: ignore[arg-type]
+    assert rooms == {(REGION, "lambda/L-B99A9384"): Room(10.0, 192.0)}
 
 
 def test_a_quota_that_was_never_changed_is_awss_default() -> None:

@@ -1,0 +1,26 @@
+"""A template, as what it needs is counted."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Resource = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Template:
+    """A template and where it is deployed.
+
+    :param after: stacks that must be there before it.
+    """
+
+    stack: str
+    region: str
+    body: Mapping[str, Any]
+    after: tuple[str, ...] = ()
+
+    def resources(self, *types: str) -> Iterator[tuple[str, Resource]]:
+        """Name and properties of each resource of these types."""
+        for name, resource in self.body.get("Resources", {}).items():
+            if resource["Type"] in types:
+                yield name, resource.get("Properties", {})
