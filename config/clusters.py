@@ -56,7 +56,8 @@ class NodeGroup(Section):
     )
     disk_gib: Annotated[int, Field(ge=20, le=16384)] = key("Size of each node's disk, GiB.", default=100)
     max_pods: Annotated[int, Field(ge=4, le=250)] | None = key(
-        "Pods on each node at most; fewer pods need fewer addresses. Default: what the instance type allows.",
+        "Pods on each node at most, with an image of your own or on nodes of Karpenter's; elsewhere EKS sets its own "
+        "number over any other. Default: what the instance type allows.",
         default=None,
     )
     gpu_replicas: Annotated[int, Field(ge=1, le=48)] = key(
@@ -117,7 +118,6 @@ _SHIPPED: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "ami_type": "AL2023_x86_64_NVIDIA",
             "disk_gib": 500,
             "max_per_zone": 2,
-            "max_pods": 30,
         },
         "spark": {
             "purpose": "spark",
@@ -135,7 +135,6 @@ _SHIPPED: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "ami_type": "AL2023_x86_64_NVIDIA",
             "disk_gib": 200,
             "max_per_zone": 8,
-            "max_pods": 30,
         },
     },
 }
@@ -184,6 +183,17 @@ class Cluster(Section):
         changes = given.get("node_groups", {})
         groups = {name: _merged(shipped.get(name, {}), changes.get(name, {})) for name in {**shipped, **changes}}
         return {**given, "node_groups": groups}
+
+    @model_validator(mode="after")
+    def _pods_are_limited_where_it_counts(self) -> "Cluster":
+        for name, group in self.node_groups.items():
+            managed = self.autoscaler != "karpenter" or group.purpose == "system"
+            if group.max_pods and managed and not group.image_id:
+                raise ValueError(
+                    f"node_groups.{name}.max_pods: EKS sets its own number on its own images; leave it out, or give "
+                    "image_id"
+                )
+        return self
 
     @property
     def groups(self) -> dict[str, NodeGroup]:

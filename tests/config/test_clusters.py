@@ -198,3 +198,29 @@ def test_an_instance_type_that_no_zone_offers_is_refused(tmp_path: Path) -> None
 
 def test_zones_without_a_record_are_not_judged(tmp_path: Path) -> None:
     assert load(tmp_path, '[offerings]\neu-west-1c = ["m7i.large"]\n').clusters
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "[clusters.training.node_groups.cpu]\nmax_pods = 30",
+        '[clusters.training]\nautoscaler = "karpenter"\n[clusters.training.node_groups.system]\nmax_pods = 30',
+    ],
+    ids=["managed", "system groups are managed with Karpenter too"],
+)
+def test_a_limit_of_pods_that_eks_would_pass_over_is_refused(tmp_path: Path, more: str) -> None:
+    """https://docs.aws.amazon.com/eks/latest/userguide/choosing-instance-type.html#max-pods-precedence"""
+    (said,) = mistakes(tmp_path, more)
+    assert "max_pods: EKS sets its own number on its own images; leave it out, or give image_id" in said
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        '[clusters.training.node_groups.cpu]\nmax_pods = 30\nimage_id = "ami-0123456789abcdef0"',
+        '[clusters.training]\nautoscaler = "karpenter"\n[clusters.training.node_groups.cpu]\nmax_pods = 30',
+    ],
+    ids=["own image", "Karpenter"],
+)
+def test_pods_are_limited_with_an_image_of_ones_own_and_by_karpenter(tmp_path: Path, more: str) -> None:
+    assert load(tmp_path, more).clusters["training"].groups["cpu"].max_pods == 30
