@@ -27,7 +27,7 @@ from constructs import Construct, IConstruct
 
 from config.delivery import PUBLICATION, TOOLS, Delivery, Wave
 from config.schema import Logs
-from mlplatform_constructs import AccessLogBucket
+from mlplatform_constructs import AccessLogBucket, EncryptionKeys
 from stacks.log_retention import log_retention
 from stacks.mirror import push_statements
 from stacks.packages import PackagesStack
@@ -236,21 +236,7 @@ class PipelineStack(Stack):
             enable_key_rotation=True,
             removal_policy=self._removal_policy,
         )
-        key.add_to_resource_policy(
-            iam.PolicyStatement(
-                sid="LogGroupsOfThisAccount",
-                principals=[iam.ServicePrincipal(f"logs.{self.region}.amazonaws.com")],
-                actions=["kms:Encrypt*", "kms:Decrypt*", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
-                resources=["*"],
-                conditions={
-                    "ArnLike": {
-                        "kms:EncryptionContext:aws:logs:arn": (
-                            f"arn:{self.partition}:logs:{self.region}:{self.account}:log-group:*"
-                        )
-                    }
-                },
-            )
-        )
+        EncryptionKeys.let_log_groups_use(key)
         return key
 
     def _bucket(self) -> s3.Bucket:

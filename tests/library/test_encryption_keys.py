@@ -1,4 +1,5 @@
 import aws_cdk as cdk
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from aws_cdk.assertions import Match, Template
 from syrupy.assertion import SnapshotAssertion
@@ -37,6 +38,19 @@ def test_cloudwatch_encrypts_log_groups_of_this_account_only(stack: cdk.Stack) -
     Template.from_stack(stack).has_resource_properties(
         "AWS::KMS::Key", {"KeyPolicy": {"Statement": Match.array_with([Match.object_like(statement)])}}
     )
+
+
+def test_another_key_lets_log_groups_in_by_the_same_words(stack: cdk.Stack) -> None:
+    EncryptionKeys(stack, "Keys")
+    EncryptionKeys.let_log_groups_use(kms.Key(stack, "Own", enable_key_rotation=True))
+    keys = Template.from_stack(stack).find_resources("AWS::KMS::Key")
+    statements = {
+        name: [one for one in key["Properties"]["KeyPolicy"]["Statement"] if one.get("Sid") == "LogGroupsOfThisAccount"]
+        for name, key in keys.items()
+    }
+    found = [statement for name, statement in statements.items() if name.startswith(("KeysLogs", "Own"))]
+    assert len(found) == 2
+    assert found[0] == found[1] != []
 
 
 def test_a_platform_that_may_go_takes_its_keys_along(stack: cdk.Stack) -> None:

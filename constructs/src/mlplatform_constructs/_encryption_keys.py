@@ -26,26 +26,18 @@ class EncryptionKeys(Construct):
         self.data = self._key("Data", "buckets and file systems", removal_policy)
         self.metadata = self._key("Metadata", "databases and their credentials", removal_policy)
         self.logs = self._key("Logs", "log groups and trails", removal_policy)
-        self._let_log_groups_in()
+        self.let_log_groups_use(self.logs)
         self._let_trails_and_alarms_in()
 
-    def _key(self, id: str, what: str, removal_policy: RemovalPolicy) -> kms.Key:
-        return kms.Key(
-            self,
-            id,
-            description=f"{self.node.path}: {what}",
-            enable_key_rotation=True,
-            pending_window=Duration.days(7),
-            removal_policy=removal_policy,
-        )
+    @staticmethod
+    def let_log_groups_use(key: kms.Key) -> None:
+        """Let CloudWatch Logs encrypt log groups of the key's account and region with a key of yours.
 
-    def _let_log_groups_in(self) -> None:
-        """CloudWatch Logs names the log group in the encryption context; other accounts' groups are refused.
-
+        The service names the log group in the encryption context; other accounts' groups are refused.
         https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
         """
-        stack = Stack.of(self)
-        self.logs.add_to_resource_policy(
+        stack = Stack.of(key)
+        key.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="LogGroupsOfThisAccount",
                 principals=[iam.ServicePrincipal(f"logs.{stack.region}.amazonaws.com")],
@@ -59,6 +51,16 @@ class EncryptionKeys(Construct):
                     }
                 },
             )
+        )
+
+    def _key(self, id: str, what: str, removal_policy: RemovalPolicy) -> kms.Key:
+        return kms.Key(
+            self,
+            id,
+            description=f"{self.node.path}: {what}",
+            enable_key_rotation=True,
+            pending_window=Duration.days(7),
+            removal_policy=removal_policy,
         )
 
     def _let_trails_and_alarms_in(self) -> None:
