@@ -149,6 +149,12 @@ class Cluster(Section):
     kubernetes: Annotated[str, Field(pattern=r"^1\.\d{2}$")] | None = key(
         'Kubernetes minor, in quotes, such as "1.35". Default: the platform\'s.', default=None
     )
+    upgrade_policy: Literal["standard", "extended"] = key(
+        "What happens when EKS's standard support of the Kubernetes minor ends, 14 months after it began. 'extended': "
+        "the cluster stays as it is for 12 months more, at $0.60 an hour instead of $0.10. 'standard': EKS upgrades "
+        "the control plane by itself, at a time of its own, and add-ons, nodes and this file stay behind.",
+        default="extended",
+    )
     public_access_cidrs: tuple[Annotated[str, AfterValidator(_public_cidr)], ...] = key(
         "Public networks from which the API server answers too. Default: none; it answers inside the network only.",
         default=(),

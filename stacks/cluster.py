@@ -55,6 +55,7 @@ class ClusterStack(Stack):
             secrets_encryption_key=keys.cluster_secrets,
             node_groups=[self._node_group(name, group) for name, group in settings.groups.items()],
             version=settings.kubernetes or KubernetesRelease.DEFAULT,
+            upgrade_policy=settings.upgrade_policy,
             autoscaler=settings.autoscaler,
             public_access_cidrs=settings.public_access_cidrs,
             vpc_cni=VpcCni(**settings.addresses.model_dump()),

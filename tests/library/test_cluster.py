@@ -172,6 +172,17 @@ def test_eks_refuses_to_delete_it_unless_asked_to(stack: cdk.Stack, protection: 
     assert the(stack, "AWS::EKS::Cluster")["DeletionProtection"] is protection
 
 
+@pytest.mark.parametrize(
+    ("choice", "support"),
+    [({}, "EXTENDED"), ({"upgrade_policy": "extended"}, "EXTENDED"), ({"upgrade_policy": "standard"}, "STANDARD")],
+)
+def test_eks_upgrades_the_control_plane_by_itself_only_where_asked_to(
+    stack: cdk.Stack, choice: dict[str, str], support: str
+) -> None:
+    cluster(stack, **choice)
+    assert the(stack, "AWS::EKS::Cluster")["UpgradePolicy"] == {"SupportType": support}
+
+
 def test_everything_is_in_private_subnets(stack: cdk.Stack) -> None:
     """Rows 4, 12."""
     cluster(stack)
@@ -265,6 +276,7 @@ def test_a_reserved_name_is_refused(stack: cdk.Stack) -> None:
 configurations = st.fixed_dictionaries(
     {
         "version": st.sampled_from(["1.34", "1.35", "1.36"]),
+        "upgrade_policy": st.sampled_from(["standard", "extended"]),
         "autoscaler": st.sampled_from(["cluster_autoscaler", "karpenter"]),
         "public_access_cidrs": st.sampled_from([(), ("203.0.113.0/24",)]),
         "break_glass_principals": st.sampled_from([(), ("arn:aws:iam::111111111111:user/keeper",)]),

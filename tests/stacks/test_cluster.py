@@ -245,6 +245,16 @@ def test_karpenter_can_be_chosen_for_one_cluster(tmp_path: Path) -> None:
     assert groups == {"training": 1, "inference": 6}
 
 
+def test_one_cluster_can_leave_its_upgrades_to_eks(tmp_path: Path) -> None:
+    stage = stage_of("small", tmp_path, '[clusters.training]\nupgrade_policy = "standard"\n[clusters.inference]')
+    policies = {
+        name: cluster["UpgradePolicy"]["SupportType"]
+        for name, stack in stage.clusters.items()
+        for cluster in resources(stack, "AWS::EKS::Cluster")
+    }
+    assert policies == {"training": "STANDARD", "inference": "EXTENDED"}
+
+
 def test_old_gpus_pass_with_a_warning(tmp_path: Path) -> None:
     """Row 25."""
     more = '[clusters.training.node_groups.training-gpu]\ninstance_types = ["p3dn.24xlarge"]'

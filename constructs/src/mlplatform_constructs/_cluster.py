@@ -33,6 +33,7 @@ _HANDLER_POLICIES = (
 _PUBLIC_ECR_POLICY = "AmazonElasticContainerRegistryPublicReadOnly"
 
 Autoscaler = Literal["cluster_autoscaler", "karpenter"]
+UpgradePolicy = Literal["standard", "extended"]
 
 
 @jsii.implements(ec2.IConnectable)
@@ -52,6 +53,10 @@ class KubernetesCluster(Construct):
     :param node_groups: one of them for ``system`` at least. Groups are made per zone, because the Cluster Autoscaler
         cannot choose the zone within a group, and because a group of one zone is never rebalanced across zones.
     :param version: Kubernetes minor. Default: ``KubernetesRelease.DEFAULT``.
+    :param upgrade_policy: what happens when standard support of the minor ends. With ``extended`` the cluster stays, at
+        six times the price, for a year; with ``standard`` EKS upgrades the control plane by itself, while add-ons and
+        nodes stay behind and the template still names the old minor. Default: ``extended``.
+        https://docs.aws.amazon.com/eks/latest/userguide/extended-support-control.html
     :param autoscaler: with ``karpenter``, only ``system`` groups are made, each across all its zones; Karpenter makes
         the nodes of the others. Default: ``cluster_autoscaler``.
     :param public_access_cidrs: public networks from which the API server answers too. Default: none.
@@ -76,6 +81,7 @@ class KubernetesCluster(Construct):
         secrets_encryption_key: kms.IKey,
         node_groups: Sequence[NodeGroupSpec],
         version: str = KubernetesRelease.DEFAULT,
+        upgrade_policy: UpgradePolicy = "extended",
         autoscaler: Autoscaler = "cluster_autoscaler",
         public_access_cidrs: Sequence[str] = (),
         vpc_cni: VpcCni | None = None,
@@ -109,7 +115,7 @@ class KubernetesCluster(Construct):
         self.cluster = self._cluster(
             vpc, list(subnets.values()), secrets_encryption_key, public_access_cidrs, service_cidr
         )
-        self._set_what_the_cdk_leaves_out(deletion_protection)
+        self._set_what_the_cdk_leaves_out(deletion_protection, upgrade_policy)
         self._keep_handler_logs(log_encryption_key)
         self._acknowledge()
         self._access = ClusterAccess(
@@ -257,9 +263,10 @@ class KubernetesCluster(Construct):
             removal_policy=RemovalPolicy.DESTROY,  # of the CDK's handlers; deletion protection keeps the cluster
         )
 
-    def _set_what_the_cdk_leaves_out(self, deletion_protection: bool) -> None:
+    def _set_what_the_cdk_leaves_out(self, deletion_protection: bool, upgrade_policy: UpgradePolicy) -> None:
         cluster = cast(eks.CfnCluster, self.cluster.node.default_child)
         cluster.deletion_protection = deletion_protection
+        cluster.upgrade_policy = eks.CfnCluster.UpgradePolicyProperty(support_type=upgrade_policy.upper())
         cluster.zonal_shift_config = eks.CfnCluster.ZonalShiftConfigProperty(enabled=True)
         cluster.add_resource_dependency(cast(CfnResource, self.log_group.node.default_child))
         # Late logs of a cluster that goes would make a new group, without key or end, after this one is gone.
