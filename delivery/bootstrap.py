@@ -2,14 +2,15 @@
 
 Prints them ready to paste, the tools account first, and runs none: each needs an administrator of its own account. The
 environments are those of the templates in ``cdk.out``, so that no region is forgotten: a replica's, that of
-certificates, and those to which the pipeline copies its artifacts.
+certificates, and those to which the pipeline copies its artifacts. The roles that services keep for themselves come
+with them: in a new account, a first use that makes its own can come too early for it, and fail.
 """
 
 import argparse
 import itertools
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,17 @@ from config.delivery import DELIVERY, REHEARSAL, TOOLS, Delivery, load_delivery
 from config.loader import ConfigError
 from delivery.assembly import ASSEMBLY, Stack, read_assembly
 from delivery.errors import DeliveryError
+
+_SERVICES = {
+    "AWS::AutoScaling::AutoScalingGroup": ("autoscaling",),
+    "AWS::EFS::FileSystem": ("elasticfilesystem",),
+    "AWS::EKS::Cluster": ("eks", "elasticloadbalancing"),  # for its Ingresses and Services
+    "AWS::EKS::Nodegroup": ("autoscaling", "eks-nodegroup"),
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": ("elasticloadbalancing",),
+    "AWS::FSx::FileSystem": ("fsx",),
+    "AWS::RDS::DBInstance": ("rds",),
+}
+"""Type of a resource to the services that need a role of their own for it."""
 
 
 @dataclass(frozen=True, order=True)
@@ -34,12 +46,29 @@ class Target:
 def targets(stacks: Sequence[Stack], delivery: Delivery | None) -> list[Target]:
     """Where stacks go, the tools account first. The rehearsal's account needs nothing."""
     names: dict[tuple[str, str], set[str]] = {}
-    for stack in stacks:
+    for stack in _on_aws(stacks):
         stage, inside, _ = stack.id.partition("/")
-        if stage != REHEARSAL or not inside:
-            names.setdefault((stack.account, stack.region), set()).add(stage if inside else "pipeline")
+        names.setdefault((stack.account, stack.region), set()).add(stage if inside else "pipeline")
     found = [Target(account, region, tuple(sorted(who))) for (account, region), who in names.items()]
     return sorted(found, key=lambda target: (delivery is None or target.account != delivery.account, target))
+
+
+def _on_aws(stacks: Sequence[Stack]) -> Iterator[Stack]:
+    return (stack for stack in stacks if not stack.id.startswith(f"{REHEARSAL}/"))
+
+
+def services(stacks: Iterable[Stack]) -> list[str]:
+    """The services whose service-linked role these stacks need.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_aws-services-that-work-with-iam.html
+    """
+    found: set[str] = set()
+    for stack in stacks:
+        for resource in stack.resources(*_SERVICES).values():
+            found.update(_SERVICES[resource["Type"]])
+            if resource.get("Properties", {}).get("CapacityType") == "SPOT":
+                found.add("spot")
+    return [f"{name}.amazonaws.com" for name in sorted(found)]
 
 
 def command(target: Target, delivery: Delivery | None) -> list[str]:
@@ -63,6 +92,9 @@ def script(stacks: Sequence[Stack], delivery: Delivery | None) -> Iterator[str]:
         names = sorted({name for target in environments for name in target.names})
         yield f"# As an administrator of {tools}{account} ({', '.join(names)}):"
         yield from (shlex.join(command(target, delivery)) for target in environments)
+        if named := services(stack for stack in _on_aws(stacks) if stack.account == account):
+            yield '# What ends with "has been taken in this account" is there already:'
+            yield from (f"aws iam create-service-linked-role --aws-service-name {service}" for service in named)
     if delivery:
         yield f"# Then, once, as an administrator of the tools account, {delivery.account}:"
         yield "cdk deploy Pipeline"

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,8 +11,10 @@ from delivery.bootstrap import script
 TOOLS, DEV, PROD = "999999999999", "111111111111", "333333333333"
 
 
-def stack(id: str, account: str, region: str = "eu-west-1") -> Stack:
-    return Stack(id=id, name=id.replace("/", "-"), account=account, region=region, template_file=Path("none"))
+def stack(id: str, account: str, region: str = "eu-west-1", *resources: dict[str, Any]) -> Stack:
+    made = Stack(id=id, name=id.replace("/", "-"), account=account, region=region, template_file=Path("none"))
+    made.__dict__["template"] = {"Resources": {str(n): each for n, each in enumerate(resources)}}  # as if read
+    return made
 
 
 STACKS = [
@@ -82,6 +85,44 @@ def test_without_a_pipeline_each_account_trusts_itself_alone() -> None:
         "# As an administrator of 111111111111 (dev):",
         "cdk bootstrap aws://111111111111/eu-west-1 --termination-protection",
     ]
+
+
+def resource(kind: str, **properties: Any) -> dict[str, Any]:
+    return {"Type": kind, "Properties": properties}
+
+
+def test_roles_of_services_are_made_once_in_each_account_after_its_regions() -> None:
+    database, files = resource("AWS::RDS::DBInstance"), resource("AWS::EFS::FileSystem")
+    lines = list(
+        script(
+            [
+                stack("dev/Metadata", DEV, "eu-west-1", database, resource("AWS::S3::Bucket")),
+                stack("dev/Storage", DEV, "eu-central-1", database, files),
+                stack("local/Cluster", DEV, "eu-west-1", resource("AWS::EKS::Cluster")),
+                stack("prod/Network", PROD, "eu-west-1", resource("AWS::EC2::VPC")),
+            ],
+            None,
+        )
+    )
+    assert [line.partition(" --termination")[0] for line in lines] == [
+        "# As an administrator of 111111111111 (dev):",
+        "cdk bootstrap aws://111111111111/eu-central-1",
+        "cdk bootstrap aws://111111111111/eu-west-1",
+        '# What ends with "has been taken in this account" is there already:',
+        "aws iam create-service-linked-role --aws-service-name elasticfilesystem.amazonaws.com",
+        "aws iam create-service-linked-role --aws-service-name rds.amazonaws.com",
+        "# As an administrator of 333333333333 (prod):",
+        "cdk bootstrap aws://333333333333/eu-west-1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("capacity", "needed"),
+    [("ON_DEMAND", ["autoscaling", "eks-nodegroup"]), ("SPOT", ["autoscaling", "eks-nodegroup", "spot"])],
+)
+def test_nodes_need_roles_of_several_services(capacity: str, needed: list[str]) -> None:
+    nodes = stack("dev/Cluster", DEV, "eu-west-1", resource("AWS::EKS::Nodegroup", CapacityType=capacity))
+    assert bootstrap.services([nodes]) == [f"{name}.amazonaws.com" for name in needed]
 
 
 def test_without_templates_it_says_how_to_make_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
