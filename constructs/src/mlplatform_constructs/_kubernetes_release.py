@@ -108,6 +108,7 @@ _SERVICES = {
     "aws-fsx-csi-driver": "v1.9.0-eksbuild.1",
     "aws-secrets-store-csi-driver-provider": "v3.1.1-eksbuild.1",
     "cert-manager": "v1.20.2-eksbuild.3",
+    # From 0.22 on it reads annotations of another prefix alone, and removes the names that the old ones asked for.
     "external-dns": "v0.21.0-eksbuild.6",
     "metrics-server": "v0.8.1-eksbuild.10",
 }
