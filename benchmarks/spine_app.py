@@ -1,6 +1,9 @@
 """The accounts that are named, with the stacks that every other stack stands on: keys, network, storage."""
 
+import gc
 import sys
+
+gc.disable()  # as app.py does
 
 from aws_cdk import Environment, RemovalPolicy, Stage
 
