@@ -1,4 +1,4 @@
-"""The code of custom resources, as Lambda gets it."""
+"""What the functions behind custom resources have in common."""
 
 from pathlib import Path
 
@@ -8,6 +8,15 @@ from aws_cdk import aws_lambda as lambda_
 LIBRARY = Path(__file__).parent
 SHARED = ("handlers/__init__.py", "handlers/custom_resource.py")
 """What comes along with each handler."""
+NETWORK_ACTIONS = (
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+)
+"""What a function in a VPC needs. https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html"""
 
 
 def handler_code(name: str) -> lambda_.AssetCode:

@@ -18,17 +18,7 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from ._handler_code import LIBRARY, SHARED
-
-_NETWORK_ACTIONS = (
-    "ec2:AssignPrivateIpAddresses",
-    "ec2:CreateNetworkInterface",
-    "ec2:DeleteNetworkInterface",
-    "ec2:DescribeNetworkInterfaces",
-    "ec2:DescribeSubnets",
-    "ec2:UnassignPrivateIpAddresses",
-)
-"""https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html"""
+from ._handler_code import LIBRARY, NETWORK_ACTIONS, SHARED
 
 
 class MetadataUsers(Construct):
@@ -120,7 +110,7 @@ class MetadataUsers(Construct):
             iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[master, *secrets]),
             iam.PolicyStatement(actions=[f"secretsmanager:{action}" for action in changes], resources=secrets),
             iam.PolicyStatement(
-                actions=list(_NETWORK_ACTIONS),
+                actions=list(NETWORK_ACTIONS),
                 resources=["*"],
                 conditions={"StringEquals": {"aws:RequestedRegion": Stack.of(self).region}},
             ),

@@ -11,17 +11,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct, IDependable
 
 from ._cluster import KubernetesCluster
-from ._handler_code import handler_code
-
-_NETWORK_ACTIONS = (
-    "ec2:AssignPrivateIpAddresses",
-    "ec2:CreateNetworkInterface",
-    "ec2:DeleteNetworkInterface",
-    "ec2:DescribeNetworkInterfaces",
-    "ec2:DescribeSubnets",
-    "ec2:UnassignPrivateIpAddresses",
-)
-"""https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html"""
+from ._handler_code import NETWORK_ACTIONS, handler_code
 
 
 class TeardownGuard(Construct):
@@ -122,7 +112,7 @@ class TeardownGuard(Construct):
         role.add_to_policy(iam.PolicyStatement(actions=["cloudformation:DescribeStacks"], resources=[stack.stack_id]))
         role.add_to_policy(
             iam.PolicyStatement(
-                actions=list(_NETWORK_ACTIONS),
+                actions=list(NETWORK_ACTIONS),
                 resources=["*"],
                 conditions={"StringEquals": {"aws:RequestedRegion": stack.region}},
             )
