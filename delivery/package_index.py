@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, unquote, urldefrag, urljoin, urlsplit
 
 import boto3
 import urllib3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
 from delivery.errors import DeliveryError
 
@@ -69,9 +69,14 @@ class PackageIndex:
             client = (session or boto3.Session()).client("codeartifact", region_name=region)
             answer = client.get_repository_endpoint(**named, repository=repository, format="pypi")
             token = client.get_authorization_token(**named, durationSeconds=TOKEN_SECONDS)["authorizationToken"]
-        except (BotoCoreError, ClientError) as error:
+        except NoRegionError:
             raise DeliveryError(
-                f"{domain}/{repository}: {error}; deploy the stack Packages, and use a role with grant_publish"
+                f"{domain}/{repository}: in no region; name it by --region or AWS_DEFAULT_REGION"
+            ) from None
+        except (BotoCoreError, ClientError) as error:
+            said = str(error).rstrip(".")
+            raise DeliveryError(
+                f"{domain}/{repository}: {said}; deploy the stack Packages, and use a role with grant_publish"
             ) from None
         base = answer["repositoryEndpoint"].rstrip("/") + "/"
         return cls(base, urljoin(base, "simple/"), "aws", token)

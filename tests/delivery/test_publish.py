@@ -199,6 +199,14 @@ def test_what_aws_refuses_is_told_with_the_way_out() -> None:
         PackageIndex.code_artifact(domain="acme", repository="python", session=session)
 
 
+def test_a_region_that_nobody_named_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    with pytest.raises(DeliveryError, match="acme/python: in no region; name it by --region or AWS_DEFAULT_REGION"):
+        PackageIndex.code_artifact(domain="acme", repository="python")
+
+
 def stubbed() -> tuple[Any, Stubber]:
     real = boto3.Session(aws_access_key_id="none", aws_secret_access_key="none", region_name="eu-west-1")
     client = real.client("codeartifact")
