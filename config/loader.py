@@ -17,7 +17,7 @@ S = TypeVar("S", bound=Section)
 
 
 class ConfigError(ValueError):
-    """An account file cannot be used. The text has one line a mistake: file, key, value, fix."""
+    """A settings file cannot be used. The text has one line a mistake: file, key, value, fix."""
 
 
 def account_names(folder: Path = ACCOUNTS) -> list[str]:

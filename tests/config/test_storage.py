@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from config.loader import ConfigError, load_account, load_accounts
+from config.storage import Storage
 
 GOOD = """
 account = "012345678901"
@@ -15,19 +16,24 @@ LAKE = 'bucket_arn = "arn:aws:s3:::lake"'
 WRITER = 'writer_role_arns = ["arn:aws:iam::222222222222:role/Ingestion"]'
 
 
-def load(folder: Path, text: str) -> None:
+def load(folder: Path, text: str) -> Storage:
     (folder / "some.toml").write_text(GOOD + text, encoding="utf-8")
-    load_account("some", folder)
+    return load_account("some", folder).storage
 
 
 def test_collected_data_is_held_here_or_lies_elsewhere(tmp_path: Path) -> None:
     """Row 51."""
-    load(tmp_path, f"[storage.collected_data]\n{WRITER}")
-    load(tmp_path, f"[storage.collected_data]\n{LAKE}")
+    held = load(tmp_path, f"[storage.collected_data]\n{WRITER}").collected_data
+    assert (held.bucket_arn, held.writer_role_arns) == (None, ("arn:aws:iam::222222222222:role/Ingestion",))
+    elsewhere = load(tmp_path, f"[storage.collected_data]\n{LAKE}").collected_data
+    assert elsewhere.bucket_arn is not None
+    assert elsewhere.writer_role_arns == ()
 
 
 def test_a_file_system_lies_in_a_zone_of_the_network(tmp_path: Path) -> None:
-    load(tmp_path, '[storage.lustre]\navailability_zone = "eu-west-1b"')
+    lustre = load(tmp_path, '[storage.lustre]\navailability_zone = "eu-west-1b"').lustre
+    assert lustre is not None
+    assert lustre.availability_zone == "eu-west-1b"
 
 
 def test_shipped_accounts_keep_training_data_beside_the_gpus() -> None:
