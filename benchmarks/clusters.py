@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from benchmarks.timing import ROOT, Case, side_by_side
+from benchmarks.timing import ROOT, Case, print_ratios
 
 RUNS = int(os.environ.get("RUNS", "5"))
 QUICK = {"CDK_VALIDATION": "false"}
@@ -26,12 +26,7 @@ def main() -> None:
     floor = Case("floor: an app with one bucket", [sys.executable, "benchmarks/floor_app.py"], QUICK)
     one = Case("an account with one cluster", app(1), QUICK)
     two = Case("an account with two clusters", app(2), QUICK)
-    side_by_side([floor, one, two], RUNS)
-
-    print(f"Medians of {RUNS} runs, CPU seconds of Python and Node; the ratio is to the floor of this run.\n")
-    print("| what | CPU s | ratio |\n|---|---|---|")
-    for case in (floor, one, two):
-        print(f"| {case.name} | {case.seconds:.2f} | {case.seconds / floor.seconds:.2f} |")
+    print_ratios([floor, one, two], RUNS)
     further = two.seconds - one.seconds
     print(f"| each further cluster, with its services | {further:.2f} | {further / floor.seconds:.2f} |")
     print(f"\nCalls across jsii: {', '.join(f'{kind} {count:,}' for kind, count in calls().items())}.")

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from benchmarks.timing import ROOT, Case, side_by_side
+from benchmarks.timing import ROOT, Case, print_ratios
 
 RUNS = int(os.environ.get("RUNS", "5"))
 QUICK = {"CDK_VALIDATION": "false"}
@@ -25,12 +25,7 @@ def main() -> None:
     floor = Case("floor: an app with one bucket", [sys.executable, "benchmarks/floor_app.py"], QUICK)
     without = Case("a cluster without objects", app(0), QUICK)
     full = Case(f"the same with {OBJECTS:,} objects in 25 sets", app(OBJECTS), QUICK)
-    side_by_side([floor, without, full], RUNS)
-
-    print(f"Medians of {RUNS} runs, CPU seconds of Python and Node; the ratio is to the floor of this run.\n")
-    print("| what | CPU s | ratio |\n|---|---|---|")
-    for case in (floor, without, full):
-        print(f"| {case.name} | {case.seconds:.2f} | {case.seconds / floor.seconds:.2f} |")
+    print_ratios([floor, without, full], RUNS)
     added = full.seconds - without.seconds
     print(f"| {OBJECTS:,} objects add | {added:.2f} | {added / floor.seconds:.2f} |")
     print(f"\n{calls(OBJECTS) / OBJECTS:.2f} calls across jsii an object.")

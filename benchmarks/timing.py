@@ -49,3 +49,12 @@ def side_by_side(cases: Sequence[Case], runs: int) -> None:
             if not turn:
                 case.cpu.clear()
                 case.wall.clear()
+
+
+def print_ratios(cases: Sequence[Case], runs: int) -> None:
+    """Run the cases side by side and print what each costs, as a ratio to the first."""
+    side_by_side(cases, runs)
+    print(f"Medians of {runs} runs, CPU seconds of Python and Node; the ratio is to the floor of this run.\n")
+    print("| what | CPU s | ratio |\n|---|---|---|")
+    for case in cases:
+        print(f"| {case.name} | {case.seconds:.2f} | {case.seconds / cases[0].seconds:.2f} |")
