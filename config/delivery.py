@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from config.loader import ACCOUNTS, ConfigError, account_names, load, shown
+from config.loader import ACCOUNTS, account_names, load
 from config.section import AccountId, Region, Section, key
 
 DELIVERY = Path(__file__).parent / "delivery.toml"
@@ -28,6 +28,18 @@ LONGEST_BAKE_MINUTES = 420
 """CodePipeline waits 8 hours for CodeBuild; an hour is left for the installation around the bake."""
 
 Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
+
+
+def _has_a_file(name: str, info: ValidationInfo) -> str:
+    if not info.context:  # made by the code, not read from the file
+        return name
+    known = info.context["accounts"]
+    if name == REHEARSAL:
+        raise ValueError(f"{name!r} is the rehearsal's account, not AWS; remove it")
+    if name not in known:
+        there = ", ".join(each for each in known if each != REHEARSAL) or "none"
+        raise ValueError(f"no account file {name!r}; there are: {there}")
+    return name
 
 
 class Source(Section):
@@ -58,7 +70,7 @@ class Wave(Section):
     """Accounts that get a change at the same time, once the wave before has passed."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,39}$")] = key("Name of the pipeline's stage.")
-    accounts: Annotated[tuple[str, ...], Field(min_length=1)] = key(
+    accounts: Annotated[tuple[Annotated[str, AfterValidator(_has_a_file)], ...], Field(min_length=1)] = key(
         "Names of account files, in `config/accounts/`. An account is in one wave only; 'local' is the rehearsal's."
     )
     approval: bool = key(
@@ -131,20 +143,7 @@ def load_delivery(path: Path = DELIVERY, accounts: Path = ACCOUNTS) -> Delivery:
     :param accounts: folder of the account files.
     :raises ConfigError: with every mistake, one line each.
     """
-    delivery = load(path, Delivery)
-    if problems := list(_problems_with_accounts(delivery, account_names(accounts))):
-        raise ConfigError("\n".join(f"{shown(path)}: {problem}" for problem in problems))
-    return delivery
-
-
-def _problems_with_accounts(delivery: Delivery, known: list[str]) -> Iterator[str]:
-    there = ", ".join(name for name in known if name != REHEARSAL) or "none"
-    for index, wave in enumerate(delivery.waves):
-        for name in wave.accounts:
-            if name == REHEARSAL:
-                yield f"waves.{index}.accounts: {name!r} is the rehearsal's account, not AWS; remove it"
-            elif name not in known:
-                yield f"waves.{index}.accounts: no account file {name!r}; there are: {there}"
+    return load(path, Delivery, context={"accounts": account_names(accounts)})
 
 
 def _problems_of(waves: tuple[Wave, ...]) -> Iterator[str]:

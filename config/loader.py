@@ -2,6 +2,7 @@
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,13 +38,14 @@ def load_account(name: str, folder: Path = ACCOUNTS) -> Account:
     return load(path, Account)
 
 
-def load(path: Path, model: type[S]) -> S:
+def load(path: Path, model: type[S], *, context: Mapping[str, Any] | None = None) -> S:
     """Read and check one settings file.
 
+    :param context: what the model's validators need to know besides. Default: nothing.
     :raises ConfigError: with every mistake of the file, one line each.
     """
     try:
-        return model.model_validate(_tuples(tomllib.loads(path.read_text(encoding="utf-8"))))
+        return model.model_validate(_tuples(tomllib.loads(path.read_text(encoding="utf-8"))), context=context)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{shown(path)}: not valid TOML: {error}") from None
     except ValidationError as error:

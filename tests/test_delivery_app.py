@@ -115,7 +115,7 @@ def test_mistakes_of_the_file_are_told_before_anything_of_the_pipeline_is_made(a
     file = tmp_path / "delivery.toml"
     shipped = (ROOT / "config" / "delivery.toml").read_text(encoding="utf-8")
     file.write_text(shipped.replace('["dev"]', '["dve"]'), encoding="utf-8")
-    with pytest.raises(ConfigError, match="waves.0.accounts: no account file 'dve'; there are: dev, prod, staging"):
+    with pytest.raises(ConfigError, match="waves.0.accounts.0: no account file 'dve'; there are: dev, prod, staging"):
         add_delivery(app, accounts={}, stages={}, file=file)
     assert not app.node.children
 

@@ -15,7 +15,10 @@ repository = "example/ml-platform"
 WAVE = '[[waves]]\nname = "First"\naccounts = ["dev"]\n'
 
 
-def load(text: str, tmp_path: Path, *, names: tuple[str, ...] = ("dev", "local", "prod")) -> Delivery:
+NAMES = ("dev", "local", "prod")
+
+
+def load(text: str, tmp_path: Path, *, names: tuple[str, ...] = NAMES) -> Delivery:
     file = tmp_path / "delivery.toml"
     file.write_text(text, encoding="utf-8")
     for name in names:
@@ -24,9 +27,9 @@ def load(text: str, tmp_path: Path, *, names: tuple[str, ...] = ("dev", "local",
     return load_delivery(file, tmp_path / "accounts")
 
 
-def mistakes(text: str, tmp_path: Path) -> list[str]:
+def mistakes(text: str, tmp_path: Path, *, names: tuple[str, ...] = NAMES) -> list[str]:
     with pytest.raises(ConfigError) as refusal:
-        load(text, tmp_path)
+        load(text, tmp_path, names=names)
     return str(refusal.value).replace(f"{tmp_path}/", "").splitlines()
 
 
@@ -46,20 +49,22 @@ def test_defaults(tmp_path: Path) -> None:
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     text = HEAD.replace('region = "eu-west-1"', 'regoin = "eu-west-1"').replace('"999999999999"', "999999999999", 1)
     text += '[[waves]]\nname = "First"\naccounts = []\nbake_minuets = 10\n'
+    text += '[[waves]]\nname = "Second"\naccounts = ["dve"]\n'
     assert sorted(mistakes(text, tmp_path)) == [
         'delivery.toml: account: must be twelve digits in quotes, such as "012345678901", got 999999999999',
         "delivery.toml: region: required; add it",
         "delivery.toml: regoin: unknown key; did you mean 'region'?",
         "delivery.toml: waves.0.accounts: needs at least 1 entries, got 0",
         "delivery.toml: waves.0.bake_minuets: unknown key; did you mean 'bake_minutes'?",
+        "delivery.toml: waves.1.accounts.0: no account file 'dve'; there are: dev, prod",
     ]
 
 
 def test_refuses_accounts_without_a_file_and_that_of_the_rehearsal(tmp_path: Path) -> None:
     text = HEAD + WAVE.replace('["dev"]', '["dve", "local"]')
     assert mistakes(text, tmp_path) == [
-        "delivery.toml: waves.0.accounts: no account file 'dve'; there are: dev, prod",
-        "delivery.toml: waves.0.accounts: 'local' is the rehearsal's account, not AWS; remove it",
+        "delivery.toml: waves.0.accounts.0: no account file 'dve'; there are: dev, prod",
+        "delivery.toml: waves.0.accounts.1: 'local' is the rehearsal's account, not AWS; remove it",
     ]
 
 
@@ -71,7 +76,8 @@ def test_refuses_an_account_and_a_name_twice(tmp_path: Path) -> None:
 
 
 def test_refuses_the_names_of_the_pipelines_own_stages(tmp_path: Path) -> None:
-    assert mistakes(HEAD + WAVE.replace("First", "Source").replace("dev", "tools"), tmp_path) == [
+    text = HEAD + WAVE.replace("First", "Source").replace("dev", "tools")
+    assert mistakes(text, tmp_path, names=("tools",)) == [
         "delivery.toml: waves: 'Source' is a stage of the pipeline itself; choose another name; "
         "'tools' is a stage of the pipeline itself; choose another name"
     ]
@@ -91,7 +97,8 @@ def test_refuses_what_a_build_could_not_do(line: str, mistake: str, tmp_path: Pa
 
 def test_refuses_more_waves_than_codepipeline_has_stages(tmp_path: Path) -> None:
     waves = "".join(f'[[waves]]\nname = "Wave{i}"\naccounts = ["account{i}"]\n' for i in range(41))
-    assert mistakes(HEAD + waves, tmp_path) == ["delivery.toml: waves: needs at most 40 entries, got 41"]
+    names = tuple(f"account{i}" for i in range(41))
+    assert mistakes(HEAD + waves, tmp_path, names=names) == ["delivery.toml: waves: needs at most 40 entries, got 41"]
 
 
 def test_refuses_a_connection_that_is_none(tmp_path: Path) -> None:
