@@ -1,7 +1,7 @@
 """AWS CDK constructs for machine-learning platforms.
 
-``__init__.pyi`` lists the public names. Each is loaded when it is first asked for: together they would load a dozen
-AWS modules, which costs more than a small app.
+``__init__.pyi`` lists the public names. Each is loaded on first use, because loading all of them imports a dozen AWS
+modules, which takes longer than synthesizing a small app.
 """
 
 import lazy_loader

@@ -1,1 +1,1 @@
-"""What delivering Kubernetes objects takes: reading, checking, ordering and packing them. No name here is public."""
+"""Reads, validates, orders and packs Kubernetes objects for ``Manifests``. No name here is public."""

@@ -1,11 +1,15 @@
-"""What is known of one cluster: its Kubernetes minor, and who brings which object, namespace and definition to it."""
+"""The contents of one cluster: its Kubernetes minor, and the construct that creates each object, namespace and kind."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import cast
 
+from aws_cdk import Stack
 from aws_cdk import aws_eks_v2 as eks
+from aws_cdk import aws_iam as iam
 from constructs import IDependable
 
+from .._arguments import ConfigurationError
 from .definitions import Definition, UncheckedKind
 from .objects import Key
 from .schemas import CoreSchemas, core_schemas
@@ -13,15 +17,17 @@ from .schemas import CoreSchemas, core_schemas
 SYSTEM_NAMESPACES = frozenset(["default", "kube-node-lease", "kube-public", "kube-system"])
 
 AnyKind = Definition | UncheckedKind
+_ATTRIBUTE = "_mlplatform_contents"
 
 
 @dataclass(eq=False)
 class ClusterContents:
-    """Grows with every construct that brings something to the cluster.
+    """The objects, namespaces and kinds that the constructs of this app create in one cluster.
 
-    - ``owners``: path of the construct that brings an object.
-    - ``namespaces``, ``kinds``: what has to be deployed before they can be used.
-    - ``keeper``: ARN of the function that waits for objects and removes them; empty until it is needed.
+    - ``owners``: the path of the construct that creates an object.
+    - ``namespaces``, ``kinds``: the construct that must be deployed before they can be used.
+    - ``handler``, ``handler_role``: ARN and role of the objects handler; empty until it is needed.
+    - ``template_bytes``: bytes of manifests in each stack.
     """
 
     cluster_name: str
@@ -29,37 +35,39 @@ class ClusterContents:
     owners: dict[Key, str] = field(default_factory=dict)
     namespaces: dict[str, IDependable] = field(default_factory=dict)
     kinds: dict[tuple[str, str], tuple[AnyKind, IDependable]] = field(default_factory=dict)
-    keeper: str = ""
+    handler: str = ""
+    handler_role: iam.IRole | None = None
+    template_bytes: dict[Stack, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, cluster: eks.ICluster) -> "ClusterContents":
-        """What is known of a cluster of this app.
+        """The contents of a cluster of this app, stored as an attribute of the cluster.
 
-        :raises ValueError: for a cluster of another app, or of a Kubernetes minor, of which nothing is known here.
+        :raises ConfigurationError: for a cluster of another app, or of an unknown Kubernetes minor.
         """
-        if cluster not in _OF_CLUSTER:
+        found = cast(ClusterContents | None, getattr(cluster, _ATTRIBUTE, None))
+        if found is None:
             resource = cluster.node.default_child
             if not isinstance(resource, eks.CfnCluster) or not resource.version:
-                raise ValueError(f"{cluster.node.path}: an imported cluster has no known version; use eks.Cluster")
+                raise ConfigurationError(
+                    f"{cluster.node.path}: an imported cluster has no known version; use eks.Cluster"
+                )
             try:
                 core = core_schemas(resource.version)
             except ValueError as error:
-                raise ValueError(f"{cluster.node.path}: {error}") from None
-            _OF_CLUSTER[cluster] = cls(cluster.cluster_name, core)
-        return _OF_CLUSTER[cluster]
+                raise ConfigurationError(f"{cluster.node.path}: {error}") from None
+            found = cls(cluster.cluster_name, core)
+            setattr(cluster, _ATTRIBUTE, found)
+        return found
 
     def add(self, by: IDependable, *, namespaces: Iterable[str], kinds: Iterable[AnyKind]) -> None:
-        """Let what comes later use what ``by`` brings."""
+        """Declare what ``by`` creates, for the constructs that are created later."""
         for kind in kinds:
             self.kinds[kind.group, kind.kind] = (kind, by)
         for namespace in namespaces:
             self.namespaces.setdefault(namespace, by)
 
     def kind_problem(self, kind: AnyKind) -> str | None:
-        """Why nobody else can bring this kind, or None if it is free."""
+        """Why this kind cannot be defined again, or None if it is not defined yet."""
         taken = (kind.group, kind.kind) in self.kinds
         return f"{kind.kind} of {kind.group} is already defined; define it once" if taken else None
-
-
-_OF_CLUSTER: dict[eks.ICluster, ClusterContents] = {}
-"""Holds on to the clusters: jsii makes another object of one that Python no longer refers to."""

@@ -1,9 +1,10 @@
-"""Kinds that Kubernetes gets from CustomResourceDefinitions, and what their resources must look like."""
+"""Custom kinds and their schemas, as CustomResourceDefinitions declare them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._arguments import ConfigurationError
 from .objects import CRD
 from .schemas import Schema, custom_schema
 
@@ -12,10 +13,10 @@ _TEXT = Schema(types=frozenset(["string"]))
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A kind that somebody adds to Kubernetes.
+    """A custom kind with its schemas.
 
-    - ``plural``: as webhooks and roles name it.
-    - ``versions``: the ``openAPIV3Schema`` of each version that is served.
+    - ``plural``: the name of the resource in webhooks and roles.
+    - ``versions``: the ``openAPIV3Schema`` of each served version.
     """
 
     group: str
@@ -27,9 +28,9 @@ class Definition:
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> "Definition":
-        """What a CustomResourceDefinition defines.
+        """Read the kind that a CustomResourceDefinition defines.
 
-        :raises ValueError: where it does not say so.
+        :raises ConfigurationError: if a required field is missing or invalid.
         """
         try:
             spec = body["spec"]
@@ -45,12 +46,12 @@ class Definition:
                 },
             )
         except KeyError as missing:
-            raise ValueError(f"spec: {missing} is required somewhere in it") from None
+            raise ConfigurationError(f"spec: required field {missing} is missing") from None
         except (AttributeError, TypeError):
-            raise ValueError(f"spec: is not that of a {CRD}") from None
+            raise ConfigurationError(f"spec: not the specification of a {CRD}") from None
 
     def schema(self, version: str, metadata: Schema) -> Schema | None:
-        """What resources of a version must look like, or None where the version is not served.
+        """The schema of a version's resources, or None if the version is not served.
 
         :param metadata: the schema of all objects' metadata.
         """
@@ -63,7 +64,7 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class UncheckedKind:
-    """A kind that somebody adds to Kubernetes without telling its schema: only the names of resources are checked."""
+    """A custom kind without a known schema: only the names of its resources are checked."""
 
     group: str
     kind: str

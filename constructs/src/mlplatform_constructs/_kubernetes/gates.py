@@ -1,10 +1,10 @@
-"""What objects of one wave must be before those of the next can work, as far as the objects themselves tell."""
+"""Conditions that objects of one wave must meet before the next wave is applied, derived from the objects."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from .._readiness import Readiness
 from .objects import CRD, Key, KubernetesObject, each, part
+from .readiness import Readiness
 from .waves import Wave
 
 WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
@@ -12,11 +12,11 @@ _ROLLING = ("Deployment", "StatefulSet", "DaemonSet")
 
 
 def gates(objects: Sequence[KubernetesObject]) -> dict[Wave, list[Readiness]]:
-    """What to wait for at the end of each wave.
+    """The conditions to wait for at the end of each wave.
 
     - Definitions are established: the API server serves their kinds.
-    - What answers webhooks and aggregated APIs is rolled out before the API server is told to ask it.
-    - Webhooks have the certificate authority, and aggregated APIs are available, before anything meets them.
+    - The workloads behind webhooks and aggregated APIs are rolled out before they are registered with the API server.
+    - Webhooks have a CA bundle, and aggregated APIs are available, before the next wave.
     """
     servers = set(_servers(objects))
     return {
@@ -38,7 +38,7 @@ def gates(objects: Sequence[KubernetesObject]) -> dict[Wave, list[Readiness]]:
 
 
 def guards(objects: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The API groups whose resources the webhooks among some objects look at; ``*`` is every group."""
+    """The API groups that the webhooks among ``objects`` intercept; ``*`` means every group."""
     return {
         group
         for body in objects
@@ -61,7 +61,7 @@ def _servers(objects: Sequence[KubernetesObject]) -> Iterator[Key]:
 
 
 def _called(one: KubernetesObject) -> Iterator[Mapping[str, Any]]:
-    """The services that an object makes the API server call."""
+    """The services that the API server calls on behalf of an object."""
     if one.key.kind in WEBHOOKS:
         for webhook in each(one.body, "webhooks"):
             yield part(webhook, "clientConfig", "service")
@@ -72,7 +72,7 @@ def _called(one: KubernetesObject) -> Iterator[Mapping[str, Any]]:
 
 
 def _labels(one: KubernetesObject) -> Mapping[str, str]:
-    """Labels of the pods that a workload makes."""
+    """Labels of the pods that a workload creates."""
     return part(one.body, "spec", "template", "metadata", "labels")
 
 

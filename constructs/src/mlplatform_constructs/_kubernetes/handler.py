@@ -1,5 +1,6 @@
-"""The function that waits for objects and removes them, next to the one of the CDK that applies them."""
+"""The objects handler: waits for objects, deletes them, and applies files. The CDK's own handler applies requests."""
 
+from pathlib import Path
 from typing import cast
 
 from aws_cdk import Acknowledgment, Duration, Validations
@@ -8,41 +9,43 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from .._handler_code import handler_code
+from .._arguments import ConfigurationError
+from .._functions.handler_function import handler_code, handler_name
 from .contents import ClusterContents
 
 _ID = "ObjectKeeper"
+_FOLDER = Path(__file__).parent / "objects_handler"
 
 
-def object_keeper(cluster: eks.ICluster) -> str:
-    """ARN of a cluster's function, which is made when it is first needed.
+def object_handler(cluster: eks.ICluster) -> str:
+    """The ARN of a cluster's objects handler, which is created when it is first needed.
 
-    :raises ValueError: for a cluster without a kubectl handler of this app.
+    :raises ConfigurationError: if the cluster has no kubectl handler in this app.
     """
     contents = ClusterContents.of(cluster)
-    if not contents.keeper:
+    if not contents.handler:
         provider = cast(Construct | None, cluster.kubectl_provider)
         if provider is None:
-            raise ValueError(f"{cluster.node.path}: has no kubectl handler; give it kubectl_provider_options")
-        function = _keeper(provider)
+            raise ConfigurationError(f"{cluster.node.path}: has no kubectl handler; give it kubectl_provider_options")
+        function = _function(provider)
         eks.KubectlProvider.get_kubectl_provider(function, cluster)  # not before its role has access to the cluster
-        contents.keeper = function.function_arn
-    return contents.keeper
+        contents.handler, contents.handler_role = function.function_arn, function.role
+    return contents.handler
 
 
-def _keeper(provider: Construct) -> lambda_.Function:
-    """Runs with role, network, tools and log of the CDK's handler, so that one way into the cluster is enough."""
+def _function(provider: Construct) -> lambda_.Function:
+    """Uses the role, network, layers and log group of the CDK's handler, so that one access entry is enough."""
     handler = provider.node.try_find_child("Handler")
     if not isinstance(handler, lambda_.Function):
-        raise ValueError(
-            f"{provider.node.path}: an imported kubectl handler tells nothing of its tools; use eks.Cluster"
+        raise ConfigurationError(
+            f"{provider.node.path}: the layers of an imported kubectl handler are unknown; use eks.Cluster"
         )
     function = lambda_.Function(
         provider,
         _ID,
-        description="Waits for Kubernetes objects and removes them, by kubectl",
-        code=handler_code("kubernetes_objects"),
-        handler="handlers.kubernetes_objects.index.handler",
+        description="Waits for Kubernetes objects and deletes them with kubectl",
+        code=handler_code(_FOLDER),
+        handler=handler_name(_FOLDER),
         runtime=handler.runtime,
         role=handler.role,
         timeout=Duration.minutes(15),

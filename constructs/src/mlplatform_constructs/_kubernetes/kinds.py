@@ -1,9 +1,10 @@
-"""What is known of a kind: from Kubernetes itself, from the same set of objects, or from what came before."""
+"""Looks up a kind in Kubernetes itself, in the same set of objects, and in earlier sets."""
 
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .._arguments import ConfigurationError
 from .contents import ClusterContents
 from .definitions import Definition, UncheckedKind
 from .objects import CLUSTER_SCOPED, group_of
@@ -14,10 +15,10 @@ GroupKind = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What is known of a kind in one version.
+    """A kind in one version.
 
-    - ``namespaced``: None where only the object itself tells.
-    - ``definition``: group and kind of the definition behind it; None for a kind of Kubernetes itself.
+    - ``namespaced``: None if the scope is unknown and only the object itself shows it.
+    - ``definition``: group and kind of its definition; None for a built-in kind.
     """
 
     schema: Schema
@@ -26,10 +27,10 @@ class Kind:
 
 
 def kind_of(api_version: str, kind: str, own: Mapping[GroupKind, Definition], contents: ClusterContents) -> Kind:
-    """What is known of a kind.
+    """Look a kind up.
 
-    :param own: definitions that come along with the object.
-    :raises ValueError: where nothing is known, or this version is not served, with what to do.
+    :param own: definitions in the same set as the object.
+    :raises ConfigurationError: if the kind is unknown or the version is not served; the message names the fix.
     """
     core = contents.core
     if schema := core.schema(api_version, kind):
@@ -37,13 +38,13 @@ def kind_of(api_version: str, kind: str, own: Mapping[GroupKind, Definition], co
     key = (group_of(api_version), kind)
     definition = own.get(key) or (contents.kinds[key][0] if key in contents.kinds else None)
     if definition is None:
-        raise ValueError(_unknown(api_version, kind, core))
+        raise ConfigurationError(_unknown(api_version, kind, core))
     if isinstance(definition, UncheckedKind):
         return Kind(Schema(properties={"metadata": core.metadata}, others=ANYTHING), None, key)
     custom = definition.schema(api_version.rpartition("/")[2], core.metadata)
     if custom is None:
         served = ", ".join(f"{definition.group}/{version}" for version in definition.versions)
-        raise ValueError(f"apiVersion: its definition does not serve {api_version}; use {served}")
+        raise ConfigurationError(f"apiVersion: its definition does not serve {api_version}; use {served}")
     return Kind(custom, definition.namespaced, key)
 
 
@@ -53,8 +54,8 @@ def _unknown(api_version: str, kind: str, core: CoreSchemas) -> str:
     if elsewhere := core.api_versions(kind):
         return f"apiVersion: Kubernetes {core.minor} has no such kind in {api_version}; use {' or '.join(elsewhere)}"
     return (
-        f"kind: nothing before it defines {kind} of {api_version}; deliver its {_CRD} in this set or an earlier one, "
-        "or say in a ProvidedObjects who brings it"
+        f"kind: nothing earlier defines {kind} of {api_version}; add its {_CRD} to this set or an earlier one, "
+        "or declare with ProvidedObjects what creates it"
     )
 
 

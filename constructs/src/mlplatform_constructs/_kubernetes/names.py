@@ -1,4 +1,4 @@
-"""What Kubernetes accepts as names, labels and quantities, which its schemas do not say.
+"""The rules for names, labels and quantities that the Kubernetes schemas leave out.
 
 https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
 https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/
@@ -12,7 +12,7 @@ from typing import Any
 from .tokens import is_token
 
 MAX_ANNOTATIONS_BYTES = 262_144
-"""All annotations of an object, the copy of itself that ``kubectl apply`` leaves there included."""
+"""Bytes of all annotations of an object, including the last-applied configuration of ``kubectl apply``."""
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*")
@@ -38,7 +38,7 @@ def name_problem(group: str, kind: str, name: str) -> str | None:
 
 
 def label_problems(labels: Any) -> Iterator[tuple[str, str]]:
-    """Each label, or selector by labels, that Kubernetes refuses, with the reason."""
+    """Each label or label selector that Kubernetes rejects, with the reason."""
     if not isinstance(labels, Mapping):
         return
     for key, value in labels.items():
@@ -63,12 +63,12 @@ def _value_problem(value: Any) -> str | None:
 
 
 def quantity_problem(value: Any) -> str | None:
-    """Why this is no quantity, or None if it is."""
+    """Why this is not a quantity, or None if it is one."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return None
     if isinstance(value, str) and (_QUANTITY.fullmatch(value) or is_token(value)):
         return None
-    return f"{value!r} is no quantity; write it like 500m, 2, 1.5Gi or 1G"
+    return f"{value!r} is not a quantity; use a value such as 500m, 2, 1.5Gi or 1G"
 
 
 def _mismatch(text: str, pattern: re.Pattern[str], longest: int, allowed: str) -> str | None:

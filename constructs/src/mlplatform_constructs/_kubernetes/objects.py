@@ -1,4 +1,4 @@
-"""A Kubernetes object as it came out of a chart, and who it is."""
+"""A Kubernetes object and its key."""
 
 import json
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ CLUSTER_SCOPED = frozenset(
         "VolumeAttributesClass",
     ]
 )
-"""Kinds of Kubernetes itself that live in no namespace; its schemas do not tell.
+"""Built-in kinds that are not namespaced; the schemas do not contain their scope.
 
 https://kubernetes.io/docs/reference/kubernetes-api/
 """
@@ -54,7 +54,7 @@ https://kubernetes.io/docs/reference/kubernetes-api/
 
 @dataclass(frozen=True, order=True, slots=True)
 class Key:
-    """What makes two objects the same one: the version of their kind does not."""
+    """The identity of an object, without the version of its kind."""
 
     group: str
     kind: str
@@ -65,7 +65,7 @@ class Key:
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
     def place(self) -> str:
-        """256 bits that depend on the key alone, and spread objects evenly."""
+        """A 256-bit hash of the key, which spreads objects evenly."""
         identity = without_numbers(json.dumps([self.group, self.kind, self.namespace, self.name]))
         return f"{int.from_bytes(sha256(identity.encode()).digest(), 'big'):0256b}"
 
@@ -74,8 +74,8 @@ class Key:
 class KubernetesObject:
     """One object of a set.
 
-    - ``body``: what the chart made; shared with it, hence never changed.
-    - ``key``: without a namespace where the kind has none, whatever the chart says: the API server drops it too.
+    - ``body``: the mapping from the chart. It is shared with the chart and never modified.
+    - ``key``: has no namespace if the kind is not namespaced, because the API server ignores that field.
     """
 
     body: Mapping[str, Any]
@@ -88,12 +88,12 @@ class KubernetesObject:
 
 
 def group_of(api_version: str) -> str:
-    """``apps`` of ``apps/v1``, and nothing of ``v1``."""
+    """``apps`` for ``apps/v1``, and an empty string for ``v1``."""
     return api_version.rpartition("/")[0]
 
 
 def unusable(body: Any) -> str | None:
-    """Why something is no object that can be delivered, or None if it can."""
+    """Why a body cannot be applied, or None if it can."""
     if not isinstance(body, Mapping):
         return f"an object must be a mapping, got {body!r:.60}"
     for field in ("apiVersion", "kind"):
@@ -101,12 +101,13 @@ def unusable(body: Any) -> str | None:
             return f"{field}: required text, got {body.get(field)!r:.60} in {dict(body)!r:.120}"
     kind, metadata = body["kind"], body.get("metadata")
     if kind.endswith("List") and "items" in body:
-        return f"{kind}: hand over its items instead"
+        return f"{kind}: pass its items instead"
     if not isinstance(metadata, Mapping):
         return f"{kind}: metadata: required, got {metadata!r:.60}"
     if "generateName" in metadata:
         return (
-            f"{kind} {metadata['generateName']}: metadata.generateName: nobody could update or remove it; give a name"
+            f"{kind} {metadata['generateName']}: metadata.generateName: the object could not be updated or deleted; "
+            "set metadata.name"
         )
     if not isinstance(metadata.get("name"), str) or not metadata["name"]:
         return f"{kind}: metadata.name: required text, got {metadata.get('name')!r:.60}"
@@ -114,7 +115,7 @@ def unusable(body: Any) -> str | None:
 
 
 def part(value: Mapping[str, Any], *fields: str) -> Mapping[str, Any]:
-    """What is below some fields; empty where there is nothing, or a token that nobody can look into."""
+    """The mapping at a path of fields; empty if a field is absent or is a token, which cannot be read."""
     for field in fields:
         inner = value.get(field)
         value = inner if isinstance(inner, Mapping) else {}

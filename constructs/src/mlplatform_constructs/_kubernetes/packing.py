@@ -1,4 +1,4 @@
-"""Packs objects into as few requests as the limits of AWS allow, and always the same way."""
+"""Packs objects into as few requests as the limits of AWS allow. The result is deterministic."""
 
 import json
 from collections.abc import Sequence
@@ -15,15 +15,17 @@ REQUEST_BYTES = 262_144
 https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 """
 ENVELOPE_BYTES = 8_192
-"""Room for what CloudFormation adds to the event: a signed URL, ARNs, identifiers."""
+"""Bytes reserved for what CloudFormation adds to the event: a signed URL, ARNs, identifiers."""
 PACK_BYTES = (REQUEST_BYTES - ENVELOPE_BYTES) // 2
-"""Largest manifest, because the event of an update holds the new and the old one.
+"""Largest manifest, because the event of an update holds both the new and the old one.
 
-Half of what the annotation of ``kubectl apply`` may hold, so whatever fits here fits there too.
+That is half the limit of the annotation of ``kubectl apply``, so anything that fits here fits there too.
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/crpg-ref-requesttypes-update.html
 """
+OBJECT_BYTES = 1_500_000
+"""Largest object that the API server stores. https://etcd.io/docs/v3.5/dev-guide/limit/"""
 REPLY_BYTES = 1_700
-"""Room for kubectl's line on each object in a response of 4,096 bytes, so that an error is not lost behind them.
+"""Bytes for kubectl's line on each object in a response of 4,096 bytes, so that an error message is not cut off.
 
 The rest is for CloudFormation's identifiers, the stack trace of the CDK's provider framework, and one error.
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/crpg-ref-responses.html
@@ -31,17 +33,17 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/crpg-ref-
 TEMPLATE_BYTES = 1_000_000
 """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"""
 OTHER_TEMPLATE_BYTES = 100_000
-"""Room for everything in a template that is no manifest."""
+"""Bytes reserved in a template for everything but manifests."""
 
 _LINE_EXTRA = len("./ configured") + len(r"\\n")  # the line break is escaped twice
 
 
 @dataclass(eq=False)
 class Parcel:
-    """One object as it will travel.
+    """One object in serialized form.
 
     - ``text``: its JSON.
-    - ``bytes``: of that, as template and request hold it.
+    - ``bytes``: the size of that JSON in the template and in the request.
     """
 
     object: KubernetesObject
@@ -49,7 +51,7 @@ class Parcel:
 
     @classmethod
     def of(cls, one: KubernetesObject) -> "Parcel":
-        """An object without the annotation that is for us."""
+        """An object without the wave annotation."""
         annotations = part(one.body, "metadata", "annotations")
         body = one.body
         if WAVE_ANNOTATION in annotations:
@@ -65,28 +67,33 @@ class Parcel:
     def tokens(self) -> int:
         return tokens_in(self.text)
 
+    @property
+    def is_file(self) -> bool:
+        """Whether it is sent as a file: it exceeds a request, and contains no token for CloudFormation to resolve."""
+        return self.bytes > PACK_BYTES and not self.tokens
+
     @cached_property
     def place(self) -> str:
         return self.object.key.place()
 
     @property
     def reply_bytes(self) -> int:
-        """What kubectl says when it has applied the object."""
+        """Size of kubectl's line of output about the applied object."""
         key = self.object.key
         return len(key.kind) + len(key.group) + len(key.name) + _LINE_EXTRA
 
 
 def size(text: str) -> int:
-    """Bytes of a text as template and request hold it, inside a JSON string, with room for what its tokens become."""
+    """Size of a text within a JSON string of the template and the request, with room for the values of its tokens."""
     return len(json.dumps(text)) + tokens_in(text) * MAX_TOKEN_BYTES
 
 
 def stages(parcels: Sequence[Parcel], first: Wave, last: Wave) -> list[dict[str, Sequence[Parcel]]]:
-    """Requests by name for the objects of some waves, one stage after the other; those of a stage may run together.
+    """Requests by name for the objects of some waves, in stages. The requests of one stage may run concurrently.
 
-    What fits into one request goes into one: kubectl applies its objects in their order, which is that of their waves.
-    Otherwise the waves are halved until what is left fits or is a single wave, whose objects are then halved by their
-    place. One more object therefore changes the request that it comes into, or splits it, and no other.
+    If everything fits into one request, there is one request, because kubectl applies its objects in wave order.
+    Otherwise the waves are halved until each part fits or is a single wave. The objects of a single wave are halved by
+    the bits of their hash. An additional object therefore changes or splits only the request that contains it.
     """
     if not parcels:
         return []
@@ -101,7 +108,7 @@ def stages(parcels: Sequence[Parcel], first: Wave, last: Wave) -> list[dict[str,
 
 
 def _halved(parcels: Sequence[Parcel], bits: str = "") -> dict[str, Sequence[Parcel]]:
-    """Parts that fit, by the bits that the places of their objects begin with."""
+    """Parts that fit into a request, by the leading bits of the hashes of their objects."""
     if len(parcels) <= 1 or _fit(parcels):
         return {bits: parcels} if parcels else {}
     zeros = [parcel for parcel in parcels if parcel.place[len(bits)] == "0"]
@@ -110,13 +117,20 @@ def _halved(parcels: Sequence[Parcel], bits: str = "") -> dict[str, Sequence[Par
 
 
 def too_large(parcels: Sequence[Parcel]) -> list[str]:
-    """What is wrong with objects that no request can hold."""
-    return [
-        f"{parcel.object.key}: has {parcel.bytes:,} bytes and a request holds {PACK_BYTES:,}; "
-        "leave out descriptions, split it, or deliver it by its Helm chart"
-        for parcel in parcels
-        if parcel.bytes > PACK_BYTES
-    ]
+    """Mistakes for objects that are too large for a request or for Kubernetes."""
+    found = []
+    for parcel in parcels:
+        if parcel.is_file and len(parcel.text.encode()) > OBJECT_BYTES:
+            found.append(
+                f"{parcel.object.key}: has {len(parcel.text.encode()):,} bytes; Kubernetes stores {OBJECT_BYTES:,}"
+                "; remove descriptions or split it"
+            )
+        elif parcel.bytes > PACK_BYTES and not parcel.is_file:
+            found.append(
+                f"{parcel.object.key}: has {parcel.bytes:,} bytes; an object with tokens may have {PACK_BYTES:,}; "
+                "move the values with tokens to a separate object, or split it"
+            )
+    return found
 
 
 def _fit(parcels: Sequence[Parcel]) -> bool:

@@ -1,4 +1,4 @@
-"""Turns what a chart made into objects with an identity and a wave, and says all that is wrong with them at once."""
+"""Parses the bodies of a chart into objects with a key and a wave, and reports all mistakes at once."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +10,7 @@ from .definitions import Definition
 from .gates import WEBHOOKS, guards
 from .kinds import GroupKind, Kind, kind_of
 from .names import name_problem
+from .object_rules import object_problems
 from .objects import CRD, Key, KubernetesObject, group_of, part, unusable
 from .tokens import is_token
 from .validation import problems
@@ -20,10 +21,10 @@ Body = Mapping[str, Any]
 
 @dataclass(eq=False)
 class ObjectSet:
-    """Objects that are delivered together.
+    """Objects that are applied together.
 
-    - ``namespaces``, ``definitions``: what they bring to the cluster.
-    - ``used_namespaces``, ``used_kinds``: what of others they need there.
+    - ``namespaces``, ``definitions``: created by this set.
+    - ``used_namespaces``, ``used_kinds``: required from other sets.
     """
 
     objects: list[KubernetesObject] = field(default_factory=list)
@@ -34,9 +35,9 @@ class ObjectSet:
 
 
 def read(bodies: Sequence[Any], contents: ClusterContents) -> tuple[ObjectSet, list[str]]:
-    """Read objects in their order; nothing is added to ``contents``.
+    """Parse objects in order, without a change to ``contents``.
 
-    :return: the objects, and all that is wrong with them.
+    :return: the objects, and all their mistakes.
     """
     found = [problem for body in bodies if (problem := unusable(body))]
     usable: list[Body] = [body for body in bodies if not unusable(body)]
@@ -48,7 +49,7 @@ def read(bodies: Sequence[Any], contents: ClusterContents) -> tuple[ObjectSet, l
 
 
 class _Reader:
-    """Reads the objects of one set. What defines a kind or makes a namespace may come after what uses it."""
+    """Parses the objects of one set. A definition or namespace may follow the objects that use it."""
 
     def __init__(self, contents: ClusterContents, bodies: Sequence[Body]) -> None:
         self._contents = contents
@@ -63,7 +64,7 @@ class _Reader:
         self._kind = cache(lambda api_version, kind: kind_of(api_version, kind, self.set.definitions, contents))
 
     def _is_sound(self, body: Body) -> bool:
-        """Whether what a definition or a webhook says can be relied on before it is read itself."""
+        """Whether a definition or webhook is valid, so that other objects can depend on it."""
         schema = self._contents.core.schema(body["apiVersion"], body["kind"])
         if schema is None or any(True for _ in problems(body, schema)):
             return False
@@ -72,7 +73,7 @@ class _Reader:
     def add(self, body: Body) -> list[str]:
         """Add an object to the set, unless its kind is unknown.
 
-        :return: what is wrong with it.
+        :return: its mistakes.
         """
         group, name = group_of(body["apiVersion"]), body["kind"]
         namespace = str(body["metadata"].get("namespace") or "")
@@ -84,6 +85,8 @@ class _Reader:
         found, wave = list(problems(body, kind.schema)), Wave.CONFIGURATION
         if not found:  # each field is what it should be
             found += _undefining(body) if name == CRD else _mismatches(body, group)
+            if kind.definition is None:
+                found += object_problems(body)
             wave = self._wave(body, kind)
         found += self._identity_problems(key, kind)
         self.set.objects.append(KubernetesObject(body, key, wave))
@@ -98,16 +101,16 @@ class _Reader:
         if problem := name_problem(key.group, key.kind, key.name):
             yield f"metadata.name: {problem}"
         if key in self._seen:
-            yield "is there twice; keep one"
+            yield "is listed twice; keep one"
         elif key in self._contents.owners:
-            yield f"{self._contents.owners[key]} delivers it already; keep one"
+            yield f"already created by {self._contents.owners[key]}; keep one"
         if kind.namespaced and not key.namespace:
-            yield "metadata.namespace: required; write 'default' if that is meant"
+            yield "metadata.namespace: required; set 'default' explicitly for the default namespace"
         known = key.namespace in self.set.namespaces or key.namespace in self._contents.namespaces
         if key.namespace and not known and key.namespace not in SYSTEM_NAMESPACES and not is_token(key.namespace):
             yield (
-                f"metadata.namespace: nothing before it creates {key.namespace!r}; add the Namespace to this set or an "
-                "earlier one, or say in a ProvidedObjects who brings it"
+                f"metadata.namespace: nothing earlier creates {key.namespace!r}; add the Namespace to this set or an "
+                "earlier one, or declare with ProvidedObjects what creates it"
             )
 
     def _wave(self, body: Body, kind: Kind) -> Wave:
@@ -120,7 +123,7 @@ class _Reader:
 
 
 def _undefining(body: Body) -> Iterator[str]:
-    """What keeps a CustomResourceDefinition from defining what it should."""
+    """Why a CustomResourceDefinition does not define its kind."""
     try:
         definition = Definition.read(body)
     except ValueError as error:
@@ -128,15 +131,15 @@ def _undefining(body: Body) -> Iterator[str]:
         return
     wanted = f"{definition.plural}.{definition.group}"
     if body["metadata"]["name"] != wanted:
-        yield f"metadata.name: must be {wanted!r}, as it defines that"
+        yield f"metadata.name: must be {wanted!r}, from the plural and the group that it defines"
 
 
 def _mismatches(body: Body, group: str) -> Iterator[str]:
-    """What Kubernetes, or this library, refuses although each field by itself is right."""
+    """Mistakes that span several fields."""
     wave = part(body, "metadata", "annotations").get(WAVE_ANNOTATION)
     if wave is not None and wave_named(wave) is None:
         waves = ", ".join(wave.name.lower() for wave in Wave)
-        yield f'metadata.annotations["{WAVE_ANNOTATION}"]: {wave!r} is no wave; use one of {waves}'
+        yield f'metadata.annotations["{WAVE_ANNOTATION}"]: {wave!r} is not a wave; use one of {waves}'
     if group == "apps":
         labels = part(body, "spec", "template", "metadata", "labels")
         wanted = part(body, "spec", "selector", "matchLabels")

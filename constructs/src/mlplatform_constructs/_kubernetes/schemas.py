@@ -1,4 +1,4 @@
-"""Schemas of kinds, in one form for two sources: Kubernetes' own, and CustomResourceDefinitions."""
+"""Schemas of kinds, in one form for two sources: Kubernetes itself, and CustomResourceDefinitions."""
 
 import base64
 import binascii
@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from .._arguments import ConfigurationError
 from .names import quantity_problem
 
 Check = Callable[[Any], str | None]
@@ -18,13 +19,13 @@ Check = Callable[[Any], str | None]
 
 @dataclass(slots=True, eq=False)
 class Schema:
-    """What a value must be.
+    """The schema of a value.
 
     - ``types``: names of JSON types; None allows any.
-    - ``properties``: schemas of named fields. ``others`` is the schema of the rest, None where there must be no rest.
-    - ``nulls``: whether items, and required fields, may be null where their own schema allows that.
-    - ``checks``: each says what is wrong with a value of the right type, or None.
-    - ``labels``: keys are those of labels, and values too where they are ``values`` rather than ``keys``.
+    - ``properties``: schemas of named fields. ``others`` is the schema of all other fields; None allows no others.
+    - ``nulls``: whether items and required fields may be null if their own schema allows null.
+    - ``checks``: functions that return the mistake in a value of the right type, or None.
+    - ``labels``: ``keys`` if the field's keys follow the rules for labels, ``values`` if its values do, too.
     - ``choices``: alternatives, as ``anyOf``, ``oneOf``, ``allOf`` and ``not`` of a CustomResourceDefinition.
     """
 
@@ -52,7 +53,7 @@ _LABELS = {
     ("ServiceSpec", "selector"): "values",
 }
 _EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1"
-_OR_SCHEMA = ("JSONSchemaPropsOrArray", "JSONSchemaPropsOrBool")  # published without a word of what they are
+_OR_SCHEMA = ("JSONSchemaPropsOrArray", "JSONSchemaPropsOrBool")  # published without a type
 _ENUMERATIONS = {  # the API server enforces these; its published schemas leave them out
     ("Container", "imagePullPolicy"): "Always IfNotPresent Never",
     ("ContainerPort", "protocol"): "TCP UDP SCTP",
@@ -77,10 +78,10 @@ _ENUMERATIONS = {  # the API server enforces these; its published schemas leave 
 
 
 class CoreSchemas:
-    """The kinds that one Kubernetes minor serves by itself. Read once, each kind when it is first asked for.
+    """The built-in kinds of one Kubernetes minor. Each schema is parsed when it is first used.
 
     :param minor: such as ``1.35``.
-    :raises ValueError: for a minor whose schemas are not installed.
+    :raises ConfigurationError: for a minor whose schemas are not installed.
     """
 
     def __init__(self, minor: str) -> None:
@@ -100,12 +101,12 @@ class CoreSchemas:
         return self._named("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
 
     def schema(self, api_version: str, kind: str) -> Schema | None:
-        """The schema of a kind, or None where Kubernetes has no such kind."""
+        """The schema of a kind, or None if Kubernetes has no such kind."""
         name = self._names.get((api_version, kind))
         return self._named(name) if name else None
 
     def api_versions(self, kind: str) -> list[str]:
-        """Where else there is a kind of this name."""
+        """The other API versions that have a kind of this name."""
         return sorted(api_version for api_version, known in self._names if known == kind)
 
     def kinds(self, api_version: str) -> list[str]:
@@ -233,7 +234,7 @@ def _pattern(text: str) -> Iterable[Check]:
     try:
         pattern = re.compile(text)
     except re.error:
-        return  # Go's syntax where Python's differs: the API server will tell
+        return  # valid in Go but not in Python; the API server validates it
 
     def check(value: Any) -> str | None:
         if isinstance(value, str) and not pattern.search(value):
@@ -263,19 +264,19 @@ def _base64(value: Any) -> str | None:
 
 
 def _union(raw: Mapping[str, Any]) -> list[str] | None:
-    """The types of ``oneOf`` several types, which is how Kubernetes writes int-or-string."""
+    """The types in a ``oneOf`` of several types, which is how Kubernetes expresses int-or-string."""
     if "oneOf" not in raw:
         return None
     return [name for part in raw["oneOf"] for name in part["type"]]
 
 
 def _definitions(minor: str) -> dict[str, Any]:
-    package = find_spec("kubernetes_validate")  # its schemas only: importing its code would cost more than reading them
+    package = find_spec("kubernetes_validate")  # only its schemas: importing the package takes longer than reading them
     assert package is not None
     assert package.origin is not None
     file = Path(package.origin).parent / _FOLDER.format(minor=minor)
     if not file.exists():
         have = sorted(folder.name[1:-8] for folder in file.parents[1].glob("*-local"))
-        raise ValueError(f"Kubernetes {minor} has no schemas in kubernetes-validate, which has {', '.join(have)}")
+        raise ConfigurationError(f"kubernetes-validate has no schemas for Kubernetes {minor}; it has {', '.join(have)}")
     definitions: dict[str, Any] = json.loads(file.read_bytes())["$defs"]
     return definitions

@@ -1,4 +1,4 @@
-"""Compares values with schemas, and says where they differ and what was probably meant."""
+"""Validates values against schemas, and suggests the field or value that was probably meant."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ _ARTICLES = {"integer": "an integer", "object": "a mapping", "array": "a list", 
 
 
 def problems(value: Any, schema: Schema) -> Iterator[str]:
-    """What is wrong, each with its place: ``spec.replicas: must be an integer, got '2'``. Tokens are right anywhere."""
+    """Each mistake with its path: ``spec.replicas: must be an integer, got '2'``. A token is valid anywhere."""
     found: list[tuple[Place, str]] = []
     _compare(value, schema, None, found)
     for place, problem in found:
@@ -23,7 +23,7 @@ def problems(value: Any, schema: Schema) -> Iterator[str]:
 
 
 def spelled(place: Place) -> str:
-    """A place as people write it: ``spec.containers[0].name``, ``metadata.labels["a/b"]``."""
+    """A path in the usual notation: ``spec.containers[0].name``, ``metadata.labels["a/b"]``."""
     text = ""
     while place:
         place, step = place
@@ -44,7 +44,7 @@ def _compare(value: Any, schema: Schema, at: Place, found: list[tuple[Place, str
     type_ = "null" if value is None else _TYPES.get(type(value)) or _slow_type(value)
     types = schema.types
     if type_ is None or (type_ == "number" and not isfinite(value)):
-        found.append((at, f"must be plain JSON, got {value!r:.60}; of a token, take its text, number or list"))
+        found.append((at, f"must be plain JSON, got {value!r:.60}; encode tokens as strings, numbers or lists"))
         return
     if types is not None and type_ not in types and not (type_ == "integer" and "number" in types):
         found.append((at, _mistyped(value, types)))
@@ -68,7 +68,7 @@ def _compare_fields(value: Mapping[str, Any], schema: Schema, at: Place, found: 
     for name, item in value.items():
         part = schema.properties.get(name) or schema.others
         if not isinstance(name, str):
-            found.append((at, f"names of fields must be text, got {name!r:.60}"))
+            found.append((at, f"field names must be strings, got {name!r:.60}"))
             return
         if part is not None:
             _compare(item, part, (at, name), found)
@@ -101,18 +101,18 @@ def _undecided(value: Any, how: str, alternatives: tuple[Schema, ...]) -> str | 
     failures = [next(problems(value, alternative), None) for alternative in alternatives]
     passed = failures.count(None)
     if how == "not":
-        return "has a form that its definition forbids" if passed else None
+        return "matches a schema that its definition forbids (not)" if passed else None
     if how == "allOf":
         return next((failure for failure in failures if failure), None)
     if passed == 0:
-        return f"fits none of the forms that its definition allows: {'; '.join(map(str, failures))}"
+        return f"matches none of the alternatives in its definition: {'; '.join(map(str, failures))}"
     if how == "oneOf" and passed > 1:
-        return f"fits {passed} forms of which its definition allows one"
+        return f"matches {passed} alternatives in its definition; exactly one is allowed (oneOf)"
     return None
 
 
 def _slow_type(value: Any) -> str | None:
-    """The JSON type of a subclass, or of another sequence or mapping; None where there is none."""
+    """The JSON type of a subclass, or of another sequence or mapping; None if there is none."""
     if isinstance(value, Mapping):
         return "object"
     if isinstance(value, list | tuple):

@@ -1,13 +1,13 @@
-"""In which order kinds of objects are applied. They are removed in the reverse order."""
+"""The order in which kinds of objects are applied. They are deleted in reverse order."""
 
 from enum import IntEnum
 
 WAVE_ANNOTATION = "mlplatform-constructs/wave"
-"""Names an object's wave where its kind does not tell. It is not delivered."""
+"""The annotation that overrides the wave of an object. It is not sent to the cluster."""
 
 
 class Wave(IntEnum):
-    """Objects of a wave are applied when those of all waves before are, and are ready as far as later ones need it."""
+    """A step of the rollout. Its objects are applied after all earlier waves are applied and as ready as required."""
 
     DEFINITIONS = 0
     NAMESPACES = 1
@@ -35,13 +35,13 @@ _KINDS = {
         *("MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"),
         *("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"),
     ],
-    Wave.GUARDED: ["Ingress"],  # by the load balancer controller, which also has to take it down again
+    Wave.GUARDED: ["Ingress"],  # implemented by the load balancer controller, which also has to delete it
 }
 _OF_KIND = {kind: wave for wave, kinds in _KINDS.items() for kind in kinds}
 
 
 def wave_of_builtin(kind: str) -> Wave:
-    """The wave of a kind that Kubernetes itself defines. Whatever others refer to is configuration."""
+    """The wave of a built-in kind. Kinds that other objects refer to are configuration."""
     return _OF_KIND.get(kind, Wave.CONFIGURATION)
 
 

@@ -1,0 +1,1 @@
+"""The function that decides which email addresses may sign in."""

@@ -1,0 +1,1 @@
+"""Waits for Kubernetes objects and deletes them."""

@@ -1,0 +1,1 @@
+"""The function that copies DAGs to the bucket of an Airflow environment."""

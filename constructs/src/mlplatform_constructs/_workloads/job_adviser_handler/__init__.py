@@ -1,0 +1,1 @@
+"""Answers requests for advice, and starts, follows and cancels runs."""

@@ -1,1 +1,0 @@
-"""Waits for Kubernetes objects and removes them."""

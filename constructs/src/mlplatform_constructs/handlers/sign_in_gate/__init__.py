@@ -1,1 +1,0 @@
-"""The function that decides whose email address gets in."""

@@ -1,0 +1,269 @@
+"""One component proved whole: installed as its objects are, its workloads, webhooks and examples, and its mutations."""
+
+import json
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kubernetes_rehearsal.client import APPLY_PATCH, MERGE_PATCH, ApiClient, ApiFailure
+from kubernetes_rehearsal.interface import KubernetesError
+from kubernetes_rehearsal.objects import collection_of, path_of
+from kubernetes_rehearsal.proofs.admission import BadExample, check_webhooks
+from kubernetes_rehearsal.proofs.examples import Example, check_example
+from kubernetes_rehearsal.proofs.findings import Finding
+from kubernetes_rehearsal.proofs.mutations import Mutation, MutationReport, mutations, run_mutations
+from kubernetes_rehearsal.proofs.rules import check_rules
+from kubernetes_rehearsal.proofs.workloads import check_workloads
+
+_GONE_SECONDS = 60
+_FINALIZED_SECONDS = 20
+_EXAMPLE_SECONDS = 120
+_WEBHOOK_SECONDS = 120
+_POLL_SECONDS = 0.2
+_APPLY = "?fieldManager=rehearsal&force=true"
+
+Object = dict[str, Any]
+Objects = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Component:
+    """What is installed, and what must come of it.
+
+    :param name: in reports, such as ``kubeflow/training_operator``.
+    :param definitions: of its custom kinds.
+    :param objects: all others, in the order in which they are applied.
+    :param examples: objects of its kinds that must act.
+    :param refused: objects that its webhooks must refuse.
+    :param unavailable: images that are known to be unavailable: a stand-in may run in their place.
+    :param surroundings: objects that it needs and that are no part of it, such as a database. They are applied before
+        ``objects``, and removed with them.
+    :param others: CustomResourceDefinitions of other components, which its roles may name. They are not applied.
+    """
+
+    name: str
+    definitions: Objects
+    objects: Objects
+    examples: Sequence[Example] = ()
+    refused: Sequence[BadExample] = ()
+    unavailable: Collection[str] = ()
+    surroundings: Objects = ()
+    others: Objects = ()
+
+    @property
+    def namespaces(self) -> list[str]:
+        """The namespaces of its objects."""
+        return sorted({found["metadata"]["namespace"] for found in self.objects if "namespace" in found["metadata"]})
+
+
+@dataclass(frozen=True)
+class ComponentReport:
+    """What became of a component.
+
+    :param seconds: duration of each step by name: ``installed``, ``available`` and each example.
+    :param stored_only: workloads with a stand-in, with their unavailable images.
+    """
+
+    seconds: Mapping[str, float]
+    stored_only: Mapping[str, str]
+    findings: Sequence[Finding]
+
+
+def read_examples(files: Iterable[Path], namespace: str) -> tuple[list[Example], list[BadExample]]:
+    """Examples of a component's kinds, one file each.
+
+    A file has ``object``, ``makes`` with the objects that its controller must create, ``condition`` with the type of
+    the condition that must become true (empty for none), and ``refused`` with objects and ``words`` of their refusals.
+    It may have ``status`` with fields of the final status.
+
+    :param namespace: where they are created.
+    """
+    good, bad = [], []
+    for file in files:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        makes = [_in(namespace, made) for made in content["makes"]]
+        ended = content.get("status", {})
+        good.append(Example(_in(namespace, content["object"]), content["condition"], makes, _EXAMPLE_SECONDS, ended))
+        bad += [BadExample(_in(namespace, one["object"]), one["words"]) for one in content["refused"]]
+    return good, bad
+
+
+def check_component(api: ApiClient, component: Component, *, bound_seconds: float = 120) -> ComponentReport:
+    """Install a component and prove it. Its objects stay until :func:`remove`.
+
+    :param bound_seconds: until its workloads are available.
+    """
+    seconds: dict[str, float] = {}
+    started = time.monotonic()
+    install(api, component)
+    seconds["installed"] = time.monotonic() - started
+    report = check_workloads(api, component.namespaces, bound_seconds=bound_seconds)
+    seconds["available"] = max(report.running.values(), default=0.0)
+    unexpected = [
+        Finding(place, f"runs a stand-in, because no image {images} can be had; correct its name")
+        for place, images in report.stored_only.items()
+        if not {*images.split(",")} <= {*component.unavailable}
+    ]
+    if report.findings or unexpected:
+        return ComponentReport(seconds, report.stored_only, [*report.findings, *unexpected])
+    good = [example.content for example in component.examples]
+    findings = check_rules(api, component.objects, component.others)
+    findings += check_webhooks(api, good, component.refused)
+    try:
+        for example in component.examples:
+            started = time.monotonic()
+            findings += check_example(api, example, keep=True)
+            seconds[f"{example.content['kind']} {example.condition}"] = time.monotonic() - started
+        # What the logs say by now. They are read before the examples go: many controllers complain of an object that
+        # was deleted while they looked at it.
+        findings += check_workloads(api, component.namespaces, bound_seconds=bound_seconds).findings
+    finally:
+        for example in component.examples:
+            _ignoring_absence(api, "DELETE", f"{path_of(api, example.content)}?propagationPolicy=Background")
+    return ComponentReport(seconds, report.stored_only, findings)
+
+
+def check_mutations(
+    api: ApiClient,
+    component: Component,
+    changes: Iterable[Mutation] | None = None,
+    *,
+    bound_seconds: float = 60,
+    say: Callable[[str], object] = lambda line: None,
+) -> MutationReport:
+    """Install a component repeatedly, each time with one change, and report whether the change is detected.
+
+    :param changes: the changes. Default: the component without each of its parts.
+    :param bound_seconds: time limit for the workloads; three times that of the unchanged component is sufficient.
+    :param say: called with a line about each change, once it is checked. Default: nothing.
+    """
+
+    def check(objects: Objects) -> Sequence[Finding]:
+        remove(api, component)
+        try:
+            report = check_component(api, replace(component, objects=objects), bound_seconds=bound_seconds)
+        except ApiFailure as failure:
+            return [Finding(component.name, f"is refused: {failure.message}")]
+        return report.findings
+
+    return run_mutations(mutations(component.objects) if changes is None else iter(changes), check, say)
+
+
+@contextmanager
+def tainted_nodes(api: ApiClient) -> Iterator[None]:
+    """Every node of a cluster has a taint that nothing tolerates, until the block ends."""
+    paths = [f"/api/v1/nodes/{node['metadata']['name']}" for node in api.items("/api/v1/nodes")]
+    before = {path: api.get(path)["spec"].get("taints") for path in paths}
+    taint = {"key": "rehearsal.invalid/fault", "effect": "NoSchedule"}
+    try:
+        for path in paths:
+            api.request("PATCH", path, {"spec": {"taints": [*(before[path] or []), taint]}}, MERGE_PATCH)
+        yield
+    finally:
+        for path in paths:
+            api.request("PATCH", path, {"spec": {"taints": before[path]}}, MERGE_PATCH)
+
+
+def install(api: ApiClient, component: Component) -> None:
+    """Apply definitions, wait until the API serves them, then apply all other objects."""
+    for found in component.definitions:
+        _apply(api, found)
+    until = time.monotonic() + _GONE_SECONDS
+    for found in component.definitions:
+        while not _is_served(api, found):
+            if time.monotonic() > until:
+                raise KubernetesError(f"{found['metadata']['name']}: the API does not serve it; look at its conditions")
+            time.sleep(_POLL_SECONDS)
+    for found in [*component.surroundings, *component.objects]:
+        _apply_guarded(api, found)
+
+
+def remove(api: ApiClient, component: Component) -> None:
+    """Delete the objects of a component except namespaces and definitions, and wait until they and all pods are gone.
+
+    This includes pods of its examples, which would block another example of the same name.
+
+    :raises KubernetesError: for an object that is not deleted.
+    """
+    custom = {found["spec"]["group"] for found in component.definitions}
+    kept = [found for found in [*component.surroundings, *component.objects] if found["kind"] != "Namespace"]
+    own = [found for found in kept if found["apiVersion"].partition("/")[0] in custom]
+    own += [example.content for example in component.examples]
+    # A controller removes the finalizers of its own kinds. One that does not run cannot; then they are removed here,
+    # when no webhook can refuse it any more.
+    _delete(api, own)
+    until = time.monotonic() + _FINALIZED_SECONDS
+    while _left(api, own) and time.monotonic() < until:
+        time.sleep(_POLL_SECONDS)
+    _delete(api, kept)
+    until = time.monotonic() + _GONE_SECONDS
+    while left := [*_left(api, [*own, *kept]), *_pods(api, component)]:
+        if time.monotonic() > until:
+            raise KubernetesError(f"{component.name}: {left[0]} is still there after {_GONE_SECONDS} s")
+        for path in _left(api, own):
+            _ignoring_absence(api, "PATCH", path, {"metadata": {"finalizers": None}}, MERGE_PATCH)
+        time.sleep(_POLL_SECONDS)
+
+
+def _delete(api: ApiClient, objects: Objects) -> None:
+    for found in reversed(objects):
+        _ignoring_absence(api, "DELETE", f"{path_of(api, found)}?propagationPolicy=Background")
+
+
+def _left(api: ApiClient, objects: Objects) -> list[str]:
+    """Paths of the objects that still exist."""
+    return [path for path in (path_of(api, found) for found in objects) if _exists(api, path)]
+
+
+def _apply(api: ApiClient, found: Mapping[str, Any]) -> None:
+    api.request("PATCH", f"{path_of(api, found)}{_APPLY}", dict(found), APPLY_PATCH)
+
+
+def _apply_guarded(api: ApiClient, found: Mapping[str, Any]) -> None:
+    """Apply an object, and wait for the component's own webhook where that looks at it."""
+    until = time.monotonic() + _WEBHOOK_SECONDS
+    while True:
+        try:
+            return _apply(api, found)
+        except ApiFailure as failure:
+            if "failed calling webhook" not in failure.message or time.monotonic() > until:
+                raise
+        time.sleep(_POLL_SECONDS)
+
+
+def _is_served(api: ApiClient, definition: Mapping[str, Any]) -> bool:
+    spec = definition["spec"]
+    stored = next(version["name"] for version in spec["versions"] if version["storage"])
+    try:
+        collection_of(api, {"apiVersion": f"{spec['group']}/{stored}", "kind": spec["names"]["kind"], "metadata": {}})
+    except (ApiFailure, KubernetesError):
+        return False
+    return True
+
+
+def _pods(api: ApiClient, component: Component) -> list[str]:
+    places = {example.content["metadata"]["namespace"] for example in component.examples} | {*component.namespaces}
+    pods = [pod for place in sorted(places) for pod in api.items(f"/api/v1/namespaces/{place}/pods")]
+    return [f"Pod {pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in pods]
+
+
+def _exists(api: ApiClient, path: str) -> bool:
+    return _ignoring_absence(api, "GET", path) is not None
+
+
+def _ignoring_absence(
+    api: ApiClient, method: str, path: str, body: Object | None = None, content_type: str = "application/json"
+) -> Object | None:
+    try:
+        return api.request(method, path, body, content_type)
+    except ApiFailure as failure:
+        if failure.code != 404:
+            raise
+    return None
+
+
+def _in(namespace: str, content: Mapping[str, Any]) -> Object:
+    return {**content, "metadata": {**content["metadata"], "namespace": namespace}}
