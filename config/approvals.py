@@ -1,4 +1,4 @@
-"""Changes that the gate would stop, and somebody has approved by name."""
+"""Approvals of changes that the gate would stop."""
 
 import datetime
 from pathlib import Path
@@ -9,13 +9,13 @@ from config.section import Section, key
 
 APPROVALS = Path(__file__).parent / "approvals.toml"
 
-Change = Literal["conditional", "replacing", "widening", "data-losing"]
+Change = Literal["conditional", "replacing", "widening", "data-losing", "unjudged"]
 
 
 class Approval(Section):
     """One change of one resource."""
 
-    account: str = key("Account file that it is for, or '*' for every account.", min_length=1)
+    account: str = key("Name of the account file, or '*' for every account.", min_length=1)
     stack: str = key("Stack without the account's name, such as 'Metadata'.", min_length=1)
     resource: str = key("Construct path, logical id or Kubernetes object, as the gate names it.", min_length=1)
     change: Change = key("The verdict that is approved.")

@@ -6,7 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from config.section import Section, key
+from config.kubeflow import Kubeflow
+from config.monitoring import Monitoring
+from config.section import Mistake, Section, key
+from config.serving import Serving
 
 _NAME = r"^[a-z]([-a-z0-9]{0,18}[a-z0-9])?$"
 
@@ -20,30 +23,46 @@ def _public_cidr(value: str) -> str:
     try:
         block = ipaddress.IPv4Network(value)
     except ValueError as error:
-        raise ValueError(f"must be a network such as '203.0.113.0/24', got {value!r}: {error}") from None
+        raise Mistake(f"must be a network such as '203.0.113.0/24', got {value!r}: {error}") from None
     if block.prefixlen < 8:
-        raise ValueError(f"{value} is open to the world; name the networks of your offices")
+        raise Mistake(f"{value} is open to the world; name the networks of your offices")
+    return value
+
+
+def _different(values: tuple[str, ...]) -> tuple[str, ...]:
+    if twice := sorted({value for value in values if values.count(value) > 1}):
+        raise Mistake(f"names {', '.join(twice)} twice; name each once")
+    return values
+
+
+def _service_cidr(value: str) -> str:
+    try:
+        block = ipaddress.IPv4Network(value)
+    except ValueError as error:
+        raise Mistake(f"must be a network such as '172.20.0.0/16', got {value!r}: {error}") from None
+    private = [ipaddress.IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
+    if not 12 <= block.prefixlen <= 24 or not any(block.subnet_of(each) for each in private):
+        raise Mistake(f"must be /12 to /24 in 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16, got {value!r}")
     return value
 
 
 class NodeGroup(Section):
-    """Nodes of one kind. In each zone a group of its own grows and shrinks between the two limits."""
+    """Nodes of one kind. Each zone has its own group, which scales between the two limits."""
 
     purpose: Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")] = key(
-        "What its nodes are for: 'system' for the platform's own pods, 'general' for pods that ask for nothing, or "
-        "a word that pods name to get there ('training', 'inference', 'spark', ...)."
+        "Purpose of its nodes: 'system' for the platform's own pods, 'general' for pods without a purpose, or a name "
+        "that pods select ('training', 'inference', 'spark', ...)."
     )
     instance_types: Annotated[tuple[InstanceType, ...], Field(min_length=1)] = key(
         "EC2 instance types, alike in vCPUs, memory and accelerators; several make spot capacity easier to get."
     )
-    max_per_zone: Annotated[int, Field(ge=0, le=450)] = key("Nodes in each zone at most. 0 leaves a shipped group out.")
+    max_per_zone: Annotated[int, Field(ge=0, le=450)] = key("Maximum nodes in each zone. 0 omits a shipped group.")
     min_per_zone: Annotated[int, Field(ge=0, le=450)] = key(
-        "Nodes in each zone at least. A change of either limit sets the group back to its minimum: change them while "
-        "it is idle.",
+        "Minimum nodes in each zone. A change of either limit keeps the number of nodes, within the new limits.",
         default=0,
     )
     capacity: Literal["on_demand", "spot"] = key(
-        "'spot' costs less and may be taken back at two minutes' notice.", default="on_demand"
+        "'spot' costs less, and AWS can reclaim it with two minutes' notice.", default="on_demand"
     )
     availability_zones: tuple[Zone, ...] = key("Zones of the network to run in. Default: all.", default=())
     ami_type: str | None = key(
@@ -55,13 +74,21 @@ class NodeGroup(Section):
         "A node image of your own instead, one that starts with nodeadm as Amazon Linux 2023 does.", default=None
     )
     disk_gib: Annotated[int, Field(ge=20, le=16384)] = key("Size of each node's disk, GiB.", default=100)
+    disk_throughput_mibps: Annotated[int, Field(ge=125, le=1000)] | None = key(
+        "Throughput of that disk, MiB/s. Default: 125, with accelerators 500.", default=None
+    )
+    efa: bool = key(
+        "Elastic Fabric Adapter between the nodes of the group, in a placement group of each zone, for training across "
+        "nodes. Pods request vpc.amazonaws.com/efa.",
+        default=False,
+    )
     max_pods: Annotated[int, Field(ge=4, le=250)] | None = key(
         "Pods on each node at most, with an image of your own or on nodes of Karpenter's; elsewhere EKS sets its own "
         "number over any other. Default: what the instance type allows.",
         default=None,
     )
     gpu_replicas: Annotated[int, Field(ge=1, le=48)] = key(
-        "Pods that share one GPU by taking turns; they can see each other's load, not their memory's limits.", default=1
+        "Pods that share one GPU by time-slicing, without isolation of memory or load.", default=1
     )
 
     @field_validator("min_per_zone")
@@ -69,7 +96,7 @@ class NodeGroup(Section):
     def _limits_are_in_order(cls, least: int, info: ValidationInfo) -> int:
         most = info.data.get("max_per_zone")
         if most is not None and least > most > 0:
-            raise ValueError(f"must be max_per_zone or less, got {least} and {most}")
+            raise Mistake(f"must be max_per_zone or less, got {least} and {most}")
         return least
 
 
@@ -79,20 +106,20 @@ class Addresses(Section):
     warm_ip_target: Annotated[int, Field(ge=1)] = key(
         "Addresses kept free on each node beyond those in use.", default=5
     )
-    minimum_ip_target: Annotated[int, Field(ge=1)] = key("Addresses that each node holds at least.", default=10)
+    minimum_ip_target: Annotated[int, Field(ge=1)] = key("Minimum addresses that each node holds.", default=10)
     prefix_delegation: bool = key(
         "Take addresses in blocks of 16, so that small instance types run up to 110 pods.", default=False
     )
 
 
 class Access(Section):
-    """Which IAM roles may do what. A role must exist before the cluster does, and is named once."""
+    """IAM roles with access to the cluster. A role must exist before the cluster, and is listed once."""
 
-    admins: tuple[RoleArn, ...] = key("Roles that may do everything.", default=())
+    admins: tuple[RoleArn, ...] = key("Roles with all permissions.", default=())
     operators: tuple[RoleArn, ...] = key(
-        "Roles that see everything but secrets, drain nodes, restart and scale workloads.", default=()
+        "Roles that can read everything except secrets, drain nodes, and restart and scale workloads.", default=()
     )
-    viewers: tuple[RoleArn, ...] = key("Roles that see everything but secrets, such as data scientists.", default=())
+    viewers: tuple[RoleArn, ...] = key("Roles that can read everything except secrets.", default=())
 
     @model_validator(mode="after")
     def _each_role_once(self) -> "Access":
@@ -102,7 +129,7 @@ class Access(Section):
                 places.setdefault(role, []).append(level)
         for role, levels in places.items():
             if len(levels) > 1:
-                raise ValueError(f"{role} is named {len(levels)} times ({', '.join(levels)}); name each role once")
+                raise Mistake(f"{role} is named {len(levels)} times ({', '.join(levels)}); name each role once")
         return self
 
 
@@ -144,32 +171,43 @@ class Cluster(Section):
     """A Kubernetes cluster. 'training' and 'inference' are shipped; name as many as you like."""
 
     purpose: Literal["training", "inference"] = key(
-        "What runs on it, and which node groups it is shipped with. Default: its name, if that is one of these."
+        "Purpose of the cluster, which selects its shipped node groups. Default: its name, if that is one of these."
     )
     kubernetes: Annotated[str, Field(pattern=r"^1\.\d{2}$")] | None = key(
         'Kubernetes minor, in quotes, such as "1.35". Default: the platform\'s.', default=None
     )
     upgrade_policy: Literal["standard", "extended"] = key(
         "What happens when EKS's standard support of the Kubernetes minor ends, 14 months after it began. 'extended': "
-        "the cluster stays as it is for 12 months more, at $0.60 an hour instead of $0.10. 'standard': EKS upgrades "
-        "the control plane by itself, at a time of its own, and add-ons, nodes and this file stay behind.",
+        "the cluster is unchanged for another 12 months, at $0.60 an hour instead of $0.10. 'standard': EKS upgrades "
+        "the control plane automatically; add-ons, nodes and this file remain a minor behind.",
         default="extended",
     )
-    public_access_cidrs: tuple[Annotated[str, AfterValidator(_public_cidr)], ...] = key(
-        "Public networks from which the API server answers too. Default: none; it answers inside the network only.",
+    public_access_cidrs: Annotated[
+        tuple[Annotated[str, AfterValidator(_public_cidr)], ...], Field(max_length=40), AfterValidator(_different)
+    ] = key(
+        "Public networks with access to the API server. Default: none; it is accessible only inside the VPC.",
         default=(),
     )
-    access: Access = key("Who may do what.", default=Access())
+    service_cidr: Annotated[str, AfterValidator(_service_cidr)] | None = key(
+        "Addresses of Kubernetes Services, /12 to /24 in a private range. They may not overlap with the network, nor "
+        "with networks that pods reach. A change replaces the cluster. Default: 172.20.0.0/16, or 10.100.0.0/16 where "
+        "the network overlaps with that.",
+        default=None,
+    )
+    access: Access = key("IAM roles with access.", default=Access())
     break_glass_principals: tuple[PrincipalArn, ...] = key(
-        "Users and roles that may take the emergency role, with a second factor. Default: everybody whom IAM lets, "
-        "with a second factor.",
+        "Users and roles that may assume the emergency role, with a second factor. Default: every principal that IAM "
+        "allows, with a second factor.",
         default=(),
     )
     workload_identity: Literal["pod_identity", "irsa", "kube2iam"] = key(
-        "How pods get AWS roles. 'irsa' for clients that do not know EKS Pod Identity; 'kube2iam' is a legacy choice "
-        "with a warning.",
+        "How pods of applications get AWS roles. 'irsa' for clients that do not know EKS Pod Identity; 'kube2iam' is a "
+        "legacy choice with a warning.",
         default="pod_identity",
     )
+    kubeflow: Kubeflow | None = key("Kubeflow on this cluster. Default: none.", default=None)
+    serving: Serving | None = key("Servers of models on this cluster. Default: none.", default=None)
+    monitoring: Monitoring | None = key("Monitoring of this cluster. Default: none.", default=None)
     autoscaler: Literal["cluster_autoscaler", "karpenter"] = key(
         "What adds and removes nodes. With 'karpenter' only 'system' groups are made ahead.",
         default="cluster_autoscaler",
@@ -182,7 +220,7 @@ class Cluster(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _start_from_what_is_shipped(cls, given: Any) -> Any:
+    def _start_from_shipped_groups(cls, given: Any) -> Any:
         if not isinstance(given, dict) or not isinstance(given.get("node_groups", {}), dict):
             return given
         shipped = _SHIPPED.get(str(given.get("purpose")), {})
@@ -191,11 +229,11 @@ class Cluster(Section):
         return {**given, "node_groups": groups}
 
     @model_validator(mode="after")
-    def _pods_are_limited_where_it_counts(self) -> "Cluster":
+    def _pods_are_limited(self) -> "Cluster":
         for name, group in self.node_groups.items():
             managed = self.autoscaler != "karpenter" or group.purpose == "system"
             if group.max_pods and managed and not group.image_id:
-                raise ValueError(
+                raise Mistake(
                     f"node_groups.{name}.max_pods: EKS sets its own number on its own images; leave it out, or give "
                     "image_id"
                 )
@@ -212,7 +250,7 @@ def _merged(shipped: Mapping[str, Any], changes: Any) -> Any:
 
 
 def named_for_their_purpose(clusters: Any) -> Any:
-    """Clusters that are called like a purpose have it, unless they say otherwise."""
+    """A cluster's name is its default purpose, if it is one."""
     if not isinstance(clusters, dict):
         return clusters
     return {
@@ -227,12 +265,23 @@ def shipped_clusters() -> dict[str, Cluster]:
 
 
 def problems_of_accounts(clusters: Mapping[str, Cluster], account: str) -> Iterator[str]:
-    """Who could never take an emergency role, one line each."""
+    """Principals of other accounts, which cannot assume an emergency role, one line each."""
     for name, cluster in clusters.items():
-        if strangers := [arn for arn in cluster.break_glass_principals if arn.split(":")[4] != account]:
+        if foreign := [arn for arn in cluster.break_glass_principals if arn.split(":")[4] != account]:
             yield (
-                f"{name}.break_glass_principals: {', '.join(strangers)} not in account {account}; "
-                "name its own users and roles"
+                f"{name}.break_glass_principals: {', '.join(foreign)} not in account {account}; "
+                "list users and roles of this account"
+            )
+
+
+def problems_of_addresses(clusters: Mapping[str, Cluster], cidr: str) -> Iterator[str]:
+    """Clusters whose Services would have addresses of the network, one line each."""
+    network = ipaddress.IPv4Network(cidr)
+    for name, cluster in clusters.items():
+        if cluster.service_cidr and network.overlaps(ipaddress.IPv4Network(cluster.service_cidr)):
+            yield (
+                f"{name}.service_cidr: {cluster.service_cidr} overlaps with network.cidr {cidr}; choose another "
+                "private range, such as 10.100.0.0/16"
             )
 
 
@@ -243,9 +292,9 @@ def problems_of_zones(
     for cluster_name, cluster in clusters.items():
         for name, group in cluster.groups.items():
             place = f"{cluster_name}.node_groups.{name}"
-            if strangers := [zone for zone in group.availability_zones if zone not in zones]:
+            if foreign := [zone for zone in group.availability_zones if zone not in zones]:
                 yield (
-                    f"{place}.availability_zones: {', '.join(strangers)} not in network.availability_zones; "
+                    f"{place}.availability_zones: {', '.join(foreign)} not in network.availability_zones; "
                     f"choose from {', '.join(zones)}"
                 )
                 continue

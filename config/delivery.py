@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from config.loader import ACCOUNTS, account_names, load
-from config.section import AccountId, Region, Section, key
+from config.section import AccountId, Mistake, Region, Section, key
 
 DELIVERY = Path(__file__).parent / "delivery.toml"
 REHEARSAL = "local"
@@ -35,10 +35,10 @@ def _has_a_file(name: str, info: ValidationInfo) -> str:
         return name
     known = info.context["accounts"]
     if name == REHEARSAL:
-        raise ValueError(f"{name!r} is the rehearsal's account, not AWS; remove it")
+        raise Mistake(f"{name!r} is the rehearsal's account, not AWS; remove it")
     if name not in known:
         there = ", ".join(each for each in known if each != REHEARSAL) or "none"
-        raise ValueError(f"no account file {name!r}; there are: {there}")
+        raise Mistake(f"no account file {name!r}; there are: {there}")
     return name
 
 
@@ -48,7 +48,7 @@ class Source(Section):
     connection_arn: Annotated[
         str,
         Field(pattern=r"^arn:aws[a-z-]*:(codeconnections|codestar-connections):[a-z0-9-]+:\d{12}:connection/[\w-]+$"),
-    ] = key("ARN of the CodeConnections connection to the host of the repository. Made once by hand and confirmed.")
+    ] = key("ARN of the CodeConnections connection to the host of the repository. Create and confirm it manually.")
     repository: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)+$")] = key(
         "Repository as 'owner/name', in groups 'group/subgroup/name'."
     )
@@ -67,38 +67,38 @@ class Packages(Section):
 
 
 class Wave(Section):
-    """Accounts that get a change at the same time, once the wave before has passed."""
+    """Accounts that are deployed concurrently, after the previous wave has passed."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,39}$")] = key("Name of the pipeline's stage.")
     accounts: Annotated[tuple[Annotated[str, AfterValidator(_has_a_file)], ...], Field(min_length=1)] = key(
         "Names of account files, in `config/accounts/`. An account is in one wave only; 'local' is the rehearsal's."
     )
     approval: bool = key(
-        "Whether a person approves each account after its differences have passed the gate and before it is deployed. "
-        "Whoever may call codepipeline:PutApprovalResult on the stage may approve.",
+        "Whether each account needs a manual approval after the gate and before its deployment. "
+        "The approver needs the permission codepipeline:PutApprovalResult for the stage.",
         default=False,
     )
     bake_minutes: Annotated[int, Field(ge=0, le=LONGEST_BAKE_MINUTES)] = key(
-        "Minutes that the alarms of an account must stay quiet after its deployment before the next wave begins. "
-        "0 watches nothing.",
+        "Minutes after the deployment of an account in which no alarm may go off before the next wave begins. "
+        "0 skips this check.",
         default=0,
     )
     alarms: tuple[Annotated[str, Field(min_length=1, max_length=255)], ...] = key(
-        "Names of further CloudWatch alarms, metric or composite, that are watched besides those of the platform's "
-        "stacks. In the region of each account of the wave.",
+        "Names of additional CloudWatch alarms, metric or composite, to watch in the region of each account of the "
+        "wave.",
         default=(),
     )
 
 
 class Delivery(Section):
-    """How changes reach the accounts. Without this file there is no pipeline, and every account is deployed by hand."""
+    """The delivery pipeline. Without this file, no pipeline exists, and accounts are deployed manually."""
 
-    account: AccountId = key("Id of the tools account that the pipeline lives in: twelve digits in quotes.")
+    account: AccountId = key("Id of the tools account, which contains the pipeline: twelve digits in quotes.")
     region: Region = key("Region of the pipeline.")
     source: Source = key("What starts the pipeline.")
     notification_email: Email | None = key(
-        "Address that is told of failures and of approvals that are waited for. AWS asks it to confirm first. "
-        "Default: nobody; subscribe to the topic in the outputs of the stack.",
+        "Email address that receives failures and requests for approval, after confirming the subscription. "
+        "Default: none; subscribe to the topic in the outputs of the stack.",
         default=None,
     )
     log_days: Literal[30, 60, 90, 180, 365] = key(
@@ -113,11 +113,11 @@ class Delivery(Section):
         Field(min_length=1),
     ] = key(
         "ARNs of the policies of the role with which CloudFormation deploys in every account; `make bootstrap` prints "
-        "them. A narrower policy must allow whatever the stacks make, roles and keys among it.",
+        "them. A narrower policy must allow everything that the stacks create, including roles and keys.",
         default=("arn:aws:iam::aws:policy/AdministratorAccess",),
     )
     permissions_boundary: Annotated[str, Field(pattern=r"^[\w+=,.@-]{1,128}$")] | None = key(
-        "Name of a policy in every account that bounds that role, whatever its own policies allow. Default: none.",
+        "Name of a policy in every account that is the permissions boundary of that role. Default: none.",
         default=None,
     )
     waves: Annotated[tuple[Wave, ...], Field(min_length=1, max_length=MOST_WAVES)] = key(
@@ -133,7 +133,7 @@ class Delivery(Section):
     @classmethod
     def _each_wave_and_account_once(cls, waves: tuple[Wave, ...]) -> tuple[Wave, ...]:
         if problems := list(_problems_of(waves)):
-            raise ValueError("; ".join(problems))
+            raise Mistake(*problems)
         return waves
 
 

@@ -1,20 +1,33 @@
-"""Reads account files and explains every mistake in them at once."""
+"""Reads account files, and reports all mistakes in them together."""
 
-import difflib
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from config.mistakes import mistakes_of
+from config.notices import RENAMED, rename_deprecated, warn, without_effect
 from config.schema import Account
-from config.section import Section, section_of
+from config.section import Mistake, Section
 
 ACCOUNTS = Path(__file__).parent / "accounts"
 
 S = TypeVar("S", bound=Section)
+
+_NAME = re.compile(r"[A-Za-z]([-A-Za-z0-9]{0,38}[A-Za-z0-9])?")
+"""The name of an account file begins the names of its stacks, for which CloudFormation takes no other characters."""
+
+
+Change = Callable[[dict[str, Any]], dict[str, Any]]
+"""Makes the values of a settings file from those that the file has, as TOML reads them."""
+
+
+def _unchanged(values: dict[str, Any]) -> dict[str, Any]:
+    return values
 
 
 class ConfigError(ValueError):
@@ -26,31 +39,53 @@ def account_names(folder: Path = ACCOUNTS) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.toml"))
 
 
-def load_account(name: str, folder: Path = ACCOUNTS) -> Account:
+def load_account(name: str, folder: Path = ACCOUNTS, *, change: Change = _unchanged) -> Account:
     """Read and check ``<folder>/<name>.toml``.
 
+    :param change: applied to what the file says, before it is checked. Default: nothing changes.
     :raises ConfigError: with every mistake of the file, one line each.
     """
     path = folder / f"{name}.toml"
     if not path.exists():
         there = ", ".join(account_names(folder)) or "none"
         raise ConfigError(f"{shown(path)}: no such account; there are: {there}")
-    return load(path, Account)
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"{shown(path)}: the name of an account file begins the names of its stacks: at most 40 letters, digits "
+            f"and hyphens, a letter first, got {name!r}; rename the file"
+        )
+    account = load(path, Account, change=change)
+    warn(shown(path), list(without_effect(account)))
+    return account
 
 
-def load(path: Path, model: type[S], *, context: Mapping[str, Any] | None = None) -> S:
+def load(path: Path, model: type[S], *, context: Mapping[str, Any] | None = None, change: Change = _unchanged) -> S:
     """Read and check one settings file.
 
+    :param change: as in :func:`load_account`.
     :param context: what the model's validators need to know besides. Default: nothing.
     :raises ConfigError: with every mistake of the file, one line each.
     """
     try:
-        return model.model_validate(_tuples(tomllib.loads(path.read_text(encoding="utf-8"))), context=context)
+        # With or without the byte order mark that some editors write.
+        values, notices = rename_deprecated(tomllib.loads(path.read_text(encoding="utf-8-sig")), RENAMED)
+        warn(shown(path), notices)
+        return model.model_validate(_tuples(change(values)), context=context)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{shown(path)}: not valid TOML: {error}") from None
     except ValidationError as error:
-        mistakes = _mistakes(error.errors(), model)
+        problems = error.errors()
+        _raise_faults(problems)
+        mistakes = mistakes_of(problems, model)
         raise ConfigError("\n".join(f"{shown(path)}: {line}" for line in mistakes)) from None
+
+
+def _raise_faults(problems: list[ErrorDetails]) -> None:
+    """Let errors pass that no validator raised on purpose: they are not about the file."""
+    for problem in problems:
+        fault = problem.get("ctx", {}).get("error")
+        if isinstance(fault, Exception) and not isinstance(fault, Mistake):
+            raise fault
 
 
 def shown(path: Path) -> Path:
@@ -80,45 +115,3 @@ def _tuples(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _tuples(item) for name, item in value.items()}
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
-
-
-def _mistakes(problems: list[ErrorDetails], model: type[BaseModel]) -> list[str]:
-    """One line a mistake. A list with a wrong entry is also 'too short' to pydantic; the entry says it all."""
-    places = [problem["loc"] for problem in problems]
-    return [
-        _explain(problem, model)
-        for problem in problems
-        if problem["type"] != "too_short" or not any(_is_inside(place, problem["loc"]) for place in places)
-    ]
-
-
-def _is_inside(place: tuple[int | str, ...], other: tuple[int | str, ...]) -> bool:
-    return len(place) > len(other) and place[: len(other)] == other
-
-
-def _explain(problem: ErrorDetails, model: type[BaseModel]) -> str:
-    place = ".".join(map(str, problem["loc"])) or "whole file"
-    match problem["type"]:
-        case "missing":
-            return f"{place}: required; add it"
-        case "extra_forbidden":
-            near = difflib.get_close_matches(str(problem["loc"][-1]), _keys(problem["loc"][:-1], model), n=1)
-            return f"{place}: unknown key; " + (f"did you mean {near[0]!r}?" if near else "remove it")
-        case "value_error":
-            return f"{place}: {problem['ctx']['error']}"
-        case "string_pattern_mismatch":
-            return f"{place}: must match {problem['ctx']['pattern']}, got {problem['input']!r}"
-        case "too_short" | "too_long":
-            bound, limit = ("at least", "min_length") if problem["type"] == "too_short" else ("at most", "max_length")
-            return f"{place}: needs {bound} {problem['ctx'][limit]} entries, got {problem['ctx']['actual_length']}"
-    message = problem["msg"].removeprefix("Input ").removesuffix(" instance")
-    return f"{place}: {message[:1].lower()}{message[1:]}, got {problem['input']!r}"
-
-
-def _keys(place: tuple[int | str, ...], root: type[BaseModel]) -> list[str]:
-    """The keys that the table at ``place`` may have, in a file that ``root`` checks."""
-    model: type[BaseModel] | None = root
-    for part in place:  # a part that is no field names a table of the user's own, such as a cluster
-        if model and part in model.model_fields:
-            model, _ = section_of(model.model_fields[str(part)].annotation)
-    return list(model.model_fields) if model else []

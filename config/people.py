@@ -18,34 +18,51 @@ Email = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+=-]+@([A-Za-z0-9]([-A-Za-z0
 
 ClusterAccess = Literal["admin", "operator", "viewer"]
 
+MOST_ROLES = 180
+"""People with a role. Each is an output of the stack Identity, of which CloudFormation takes 200."""
+MOST_RESOURCES = 400
+"""Roles, users and memberships of the stack Identity. CloudFormation takes 500 resources; the others stay below 100.
+
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+"""
+
 _PLATFORM_NAMES = (
+    "amazon",
+    "aws",
     "cert-manager",
     "default",
+    "emissary",
+    "external-dns",
     "istio",
+    "karpenter",
+    "keda",
     "knative",
     "kserve",
     "kube",
     "kubeflow",
     "mlplatform",
     "monitoring",
+    "seldon",
 )
+_PIPELINES_PREFIX = "pipelines"
+"""Under which Pipelines keeps the specifications of all teams; what is under the name of a team belongs to the team."""
 
 
 class Person(Section):
-    """Somebody who works with the platform."""
+    """A user of the platform."""
 
     email: Email = key(
-        "The person's name in Kubeflow, in the clusters and in their logs. Write it letter by letter as the identity "
-        "provider does: names are compared, capitals included."
+        "The person's name in Kubeflow, in the clusters and in their logs. Write it exactly as the identity "
+        "provider does: comparison is case-sensitive."
     )
     cluster_access: ClusterAccess | None = key(
-        "What the person may do in every cluster: everything; see all but secrets, drain nodes, restart and scale; see "
-        "all but secrets. Default: what the person's teams may do in their namespaces.",
+        "Permissions in every cluster: all; read all but secrets, drain nodes, restart and scale; read all but "
+        "secrets. Default: the permissions of the person's teams in their namespaces.",
         default=None,
     )
     principal_arn: PrincipalArn | None = key(
         "IAM user (with a second factor) or role that is this person alone. "
-        "Default: the person's session of IAM Identity Center, where identity.center is set; else no way into AWS.",
+        "Default: the person's session of IAM Identity Center if identity.center is set, otherwise no access to AWS.",
         default=None,
     )
     center_user: Annotated[str, Field(pattern=r"^[\w+=,.@-]{2,64}$")] | None = key(
@@ -56,14 +73,14 @@ class Person(Section):
 class Team(Section):
     """A workspace: a profile of Kubeflow, with the namespace of its name, and a group of the sign-in."""
 
-    owner: str = key("Who decides in it, a name of [people].")
-    members: tuple[str, ...] = key("Who else works in it, names of [people].", default=())
-    gpu_quota: Annotated[int, Field(ge=0)] = key("GPUs that its pods may ask for at the same time.", default=0)
+    owner: str = key("Owner of the workspace, a name of [people].")
+    members: tuple[str, ...] = key("Other members, names of [people].", default=())
+    gpu_quota: Annotated[int, Field(ge=0)] = key("GPUs that its pods may request at the same time.", default=0)
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What Kubeflow is told of a team; people are named as everywhere."""
+    """The Kubeflow profile of a team, with the names of people as used everywhere."""
 
     name: str
     owner: str
@@ -90,22 +107,50 @@ def problems_of_people(people: Mapping[str, Person], *, center: bool) -> Iterato
     :param center: whether people come through IAM Identity Center.
     """
     first: dict[str, str] = {}
+    principals: dict[str, str] = {}
     for name, person in people.items():
         other = first.setdefault(person.email.lower(), name)
         if other != name:
             yield f"{name}.email: {person.email} is {other}'s already; a person has one entry"
+        if person.principal_arn and (owner := principals.setdefault(person.principal_arn, name)) != name:
+            yield f"{name}.principal_arn: {person.principal_arn} is {owner}'s already; name what is {name} alone"
         if person.cluster_access and not person.principal_arn and not center:
-            yield f"{name}.cluster_access: nobody can be {name} in AWS; set {name}.principal_arn or [identity.center]"
+            yield f"{name}.cluster_access: {name} has no identity in AWS; set {name}.principal_arn or [identity.center]"
 
 
 def problems_of_teams(teams: Mapping[str, Team], people: Mapping[str, Person]) -> Iterator[str]:
     """What is wrong with the table of teams, one line each."""
     for name, team in teams.items():
         if any(f"{name}-".startswith(f"{taken}-") for taken in _PLATFORM_NAMES):
-            yield f"{name}: namespaces of the platform begin like this; choose another name"
+            yield f"{name}: reserved prefix of the platform's namespaces; choose another name"
+        if name == _PIPELINES_PREFIX:
+            yield f"{name}: reserved for what Pipelines itself keeps in the artifact bucket; choose another name"
         for place, person in (("owner", team.owner), *(("members", member) for member in team.members)):
             if person not in people:
-                there = ", ".join(people) or "nobody"
+                there = ", ".join(people) or "no person"
                 yield f"{name}.{place}: {person!r} is not in [people]; there is {there}"
         if team.owner in team.members or len(set(team.members)) != len(team.members):
-            yield f"{name}.members: somebody is named twice; name each once, without the owner"
+            yield f"{name}.members: has a duplicate; list each person once, without the owner"
+
+
+def problems_of_size(
+    people: Mapping[str, Person], teams: Mapping[str, Team], *, center: bool, invited: bool
+) -> Iterator[str]:
+    """Limits of CloudFormation that people and teams exceed, one line each.
+
+    :param center: whether people use IAM Identity Center.
+    :param invited: whether all people become native users.
+    """
+    roles = sum(center or person.principal_arn is not None for person in people.values())
+    if roles > MOST_ROLES:
+        yield (
+            f"{roles} people get a role, CloudFormation takes {MOST_ROLES}; leave out people who only use Kubeflow, "
+            "whom identity.cognito.allowed_email_domains admits"
+        )
+    memberships = sum(1 + len(team.members) for team in teams.values())
+    resources = roles + (len(people) + memberships if invited else 0)
+    if invited and resources > MOST_RESOURCES:
+        yield (
+            f"{roles} roles, {len(people)} users and {memberships} memberships are {resources} resources, the stack "
+            f"takes {MOST_RESOURCES}; name a provider in identity.cognito.providers, which needs no users"
+        )

@@ -12,21 +12,21 @@ from pydantic_core import PydanticUndefined
 
 from config.delivery import Delivery
 from config.schema import Account
-from config.section import section_of
+from config.section import variants_of
 
 HEAD = """\
 # Configuration
 
-One TOML file an account, `config/accounts/<name>.toml`; the name is the stage's: `cdk deploy "<name>/*"`. Unknown keys
-are refused, and every mistake of a file is reported at once, one line each: file, key, value, fix. `make docs` writes
-this page from the models in `config/`.
+Each account has a TOML file, `config/accounts/<name>.toml`, and a stage of the same name: `cdk deploy "<name>/*"`.
+Unknown keys are refused, and all mistakes in a file are reported together, one line each: file, key, value, fix.
+`make docs` generates this page from the models in `config/`.
 """
 
 DELIVERY_HEAD = """
 ## Delivery
 
-`config/delivery.toml` describes the pipeline; [delivery.md](delivery.md) tells what it does. Leave the file out, and
-there is none.
+`config/delivery.toml` describes the pipeline, which [delivery.md](delivery.md) explains. Without the file, no pipeline
+exists.
 """
 
 
@@ -38,23 +38,31 @@ def render() -> str:
     return HEAD + "".join(_table(Account, "")) + DELIVERY_HEAD + "".join(_table(Delivery, "", level="###"))
 
 
-def _table(model: type[BaseModel], path: str, level: str = "##") -> list[str]:
+def _table(model: type[BaseModel], path: str, level: str = "##", kind: str = "") -> list[str]:
     """A heading and a table for ``model``, then one for each section below it."""
-    title = f"`{_header(path)}`" if path else "Top level"
+    title = f"`{_header(path)}`{kind}" if path else "Top level"
     meaning = " ".join((model.__doc__ or "").split())
     lines = [f"\n{level} {title}\n\n{meaning}\n\n| key | value | default | meaning |\n|---|---|---|---|\n"]
     below: list[str] = []
     for name, field in model.model_fields.items():
-        section, many = section_of(field.annotation)
-        if section:
+        variants, many = variants_of(field.annotation)
+        if variants:
             place = f"{path}.{name}".lstrip(".") + _REPEATED[many]
-            below += _table(section, place, level)
-            lines.append(f"| `{name}` | table `{_header(place)}` | {_default(field)} | {field.description} |\n")
+            for variant in dict.fromkeys(variants.values()):
+                tags = [f"`{tag}`" for tag, each in variants.items() if each is variant and tag]
+                below += _table(variant, place, level, f", {' or '.join(tags)}" if tags else "")
+            lines.append(f"| `{name}` | table `{_header(place)}` | {_default(field)} | {_meaning(field)} |\n")
         else:
-            lines.append(
-                f"| `{name}` | {_values(field.annotation, field)} | {_default(field)} | {field.description} |\n"
-            )
+            lines.append(f"| `{name}` | {_values(field.annotation, field)} | {_default(field)} | {_meaning(field)} |\n")
     return lines + below
+
+
+def _meaning(field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    planned = extra.get("without_effect_until") if isinstance(extra, dict) else None
+    if not planned:
+        return str(field.description)
+    return f"{field.description} The key has no effect until {planned} uses it."
 
 
 def _header(place: str) -> str:
@@ -63,7 +71,7 @@ def _header(place: str) -> str:
 
 
 def _values(annotation: Any, field: FieldInfo | None = None) -> str:
-    """What a key may hold, in TOML's words."""
+    """The type of a key's value, in TOML's terms."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _values(arguments[0])

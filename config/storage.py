@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from config.section import Section, key
+from config.section import Mistake, Section, key
 
 _ARN = r"^arn:aws[-a-z]*:"
 _Days = Annotated[int, Field(ge=31, le=3650)]
@@ -14,14 +14,14 @@ class CollectedData(Section):
     """Raw and cleansed data. Another platform owns and writes it, this one only reads it."""
 
     bucket_arn: Annotated[str, Field(pattern=_ARN + r"s3:::[a-z0-9][-.a-z0-9]{1,61}[a-z0-9]$")] | None = key(
-        "The owner's bucket; its policy must let this account read. Default: a bucket that is held here for the owner.",
+        "The owner's bucket, whose policy allows this account to read. Default: a bucket in this account.",
         default=None,
     )
     key_arn: Annotated[str, Field(pattern=_ARN + r"kms:[-a-z0-9]+:\d{12}:key/[-a-z0-9]+$")] | None = key(
-        "KMS key of the owner's bucket; its policy must let this account decrypt. Default: no KMS key.", default=None
+        "KMS key of the owner's bucket; its policy must allow decryption. Default: no KMS key.", default=None
     )
     writer_role_arns: tuple[Annotated[str, Field(pattern=_ARN + r"iam::\d{12}:role/.+$")], ...] = key(
-        "The owner's roles that write to a bucket held here. Each must exist. Default: none, so that nobody writes.",
+        "Existing roles of the owner that write to the bucket in this account. Default: none.",
         default=(),
     )
 
@@ -29,14 +29,14 @@ class CollectedData(Section):
     @classmethod
     def _a_key_has_a_bucket(cls, key_arn: str | None, info: ValidationInfo) -> str | None:
         if key_arn and "bucket_arn" in info.data and info.data["bucket_arn"] is None:
-            raise ValueError("needs bucket_arn; a bucket that is held here has a key of its own")
+            raise Mistake("needs bucket_arn; the bucket in this account has its own key")
         return key_arn
 
     @field_validator("writer_role_arns")
     @classmethod
     def _writers_write_here(cls, arns: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if arns and info.data.get("bucket_arn"):
-            raise ValueError("must be empty with bucket_arn; the owner says who writes to the owner's bucket")
+            raise Mistake("must be empty with bucket_arn; the owner controls the writers of that bucket")
         return arns
 
 
@@ -58,9 +58,7 @@ class Lustre(Section):
     def _legal_size(cls, capacity: int) -> int:
         if capacity != 1200 and capacity % 2400:
             below = capacity // 2400 * 2400
-            raise ValueError(
-                f"must be 1200 or a multiple of 2400, got {capacity}; use {below or 1200} or {below + 2400}"
-            )
+            raise Mistake(f"must be 1200 or a multiple of 2400, got {capacity}; use {below or 1200} or {below + 2400}")
         return capacity
 
 
@@ -68,7 +66,7 @@ class Storage(Section):
     """Buckets, shared file systems and container registries."""
 
     collected_data: CollectedData = key(
-        "Data of another platform, to be read. Default: held here, written by nobody yet.", default=CollectedData()
+        "Data of another platform, which this one reads. Default: an empty bucket here.", default=CollectedData()
     )
     restore_days: Annotated[int, Field(ge=1, le=3650)] = key(
         "Days for which a replaced or deleted object can be restored.", default=90
@@ -95,5 +93,5 @@ class Storage(Section):
     @classmethod
     def _repositories_differ(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(names)) != len(names):
-            raise ValueError(f"names a repository twice: {', '.join(names)}; name each once")
+            raise Mistake(f"names a repository twice: {', '.join(names)}; name each once")
         return names
