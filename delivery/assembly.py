@@ -1,4 +1,4 @@
-"""A cloud assembly: the stacks that synthesis made, and in which order they depend on each other."""
+"""A cloud assembly: the synthesized stacks and their dependencies."""
 
 import hashlib
 import json
@@ -19,10 +19,10 @@ ASSEMBLY = Path("cdk.out")
 class Stack:
     """One stack of an assembly.
 
-    :param id: as the CDK CLI shows and selects it, such as ``prod/Network``.
-    :param name: as CloudFormation names it, such as ``prod-Network``.
-    :param dependencies: ids of the stacks that must be there before it.
-    :param lookup_role: role of the bootstrapped account that may read, or none.
+    :param id: the id in the CDK CLI, such as ``prod/Network``.
+    :param name: the name in CloudFormation, such as ``prod-Network``.
+    :param dependencies: ids of the stacks that must be deployed before it.
+    :param lookup_role: the read-only role of the bootstrapped account, or none.
     """
 
     id: str
@@ -62,7 +62,7 @@ def stacks_of(account: str, assembly: Path = ASSEMBLY) -> tuple[Stack, ...]:
     """The stacks of an account's stage, in the order of the manifest.
 
     :param account: name of the account file, or of another stage.
-    :raises DeliveryError: where the assembly is not there or has no such account.
+    :raises DeliveryError: if the assembly does not exist or has no such account.
     """
     stacks = read_assembly(assembly)
     mine = tuple(stack for stack in stacks if stack.id.startswith(f"{account}/"))
@@ -73,9 +73,9 @@ def stacks_of(account: str, assembly: Path = ASSEMBLY) -> tuple[Stack, ...]:
 
 
 def read_assembly(folder: Path) -> tuple[Stack, ...]:
-    """Every stack of an assembly and of the stages inside it, in the order of the manifests.
+    """Every stack of an assembly and of its stages, in the order of the manifests.
 
-    :raises DeliveryError: where it is not there.
+    :raises DeliveryError: if the assembly does not exist.
     """
     if not (folder / "manifest.json").exists():
         raise DeliveryError(f"{folder}: no cloud assembly; run `make synth` first")
@@ -83,10 +83,10 @@ def read_assembly(folder: Path) -> tuple[Stack, ...]:
 
 
 def copy_with_templates(assembly: Path, templates: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
-    """Write an assembly again with other templates for some of its stacks, as synthesis would have written them.
+    """Write a copy of an assembly with different templates for some of its stacks.
 
-    :param templates: by stack id.
-    :param folder: where it goes; the other files are links to those of the assembly where the file system allows it.
+    :param templates: the replaced templates, by stack id.
+    :param folder: the destination. The other files are hard links to the originals if the file system allows it.
     """
     shutil.copytree(assembly, folder, copy_function=_link)
     for stack in read_assembly(folder):
@@ -97,14 +97,14 @@ def copy_with_templates(assembly: Path, templates: Mapping[str, Mapping[str, Any
 def _link(source: str, target: str) -> None:
     try:
         os.link(source, target)
-    except OSError:  # the folder lies on another file system
+    except OSError:  # the folder is on another file system
         shutil.copy2(source, target)
 
 
 def _write_template(file: Path, template: Mapping[str, Any]) -> None:
     text = json.dumps(template, indent=1)
     _replace(file, text)
-    # The name of a template in the bucket for assets is its checksum; by the old one the CLI would find the old one.
+    # The name of a template in the asset bucket is its checksum; with the old name, the CLI would reuse the old one.
     assets = file.with_name(file.name.replace(".template.json", ".assets.json"))
     if assets.exists():
         named = json.loads(assets.read_text(encoding="utf-8"))["files"]

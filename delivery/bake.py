@@ -1,7 +1,7 @@
-"""``python -m delivery.bake ACCOUNT --minutes N``: whether an account stays quiet for a while after its deployment.
+"""``python -m delivery.bake ACCOUNT --minutes N``: watches an account's alarms for a while after a deployment.
 
-Watches every CloudWatch alarm of the platform's stacks, and those that the account's wave names in
-``config/delivery.toml``. The first alarm that goes off ends it with exit status 1, so that nothing is promoted.
+Watches every CloudWatch alarm of the platform's stacks, and those that the account's wave lists in
+``config/delivery.toml``. The first alarm in state ALARM ends it with exit status 1, which stops the promotion.
 """
 
 import argparse
@@ -21,19 +21,19 @@ from delivery.sessions import Reader
 from delivery.smoke import deployed
 
 Alarms = Mapping[Stack, Sequence[str]]
-"""Names of alarms, by a stack of the account and region that they are in."""
+"""Names of alarms, by a stack in the same account and Region."""
 
 _TYPES = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
 _PAUSE_SECONDS = 60
 _MOST_NAMES = 100
-"""DescribeAlarms takes no more names at once."""
+"""The maximum of names in one call of DescribeAlarms."""
 
 
 def alarms_of(stacks: Sequence[Stack], reader: Reader, *, further: Sequence[str] = ()) -> Alarms:
     """The alarms that the stacks deployed.
 
-    :param further: names of other alarms, in the account and region of the first stack.
-    :raises DeliveryError: where there is none, because then nothing would be watched.
+    :param further: names of additional alarms, in the account and Region of the first stack.
+    :raises DeliveryError: if there is no alarm, because nothing would be watched.
     """
     alarms = {
         stack: [alarm.physical_id for alarm in deployed(stack, reader, *_TYPES)]
@@ -43,7 +43,7 @@ def alarms_of(stacks: Sequence[Stack], reader: Reader, *, further: Sequence[str]
     if further:
         alarms[stacks[0]] = [*alarms.get(stacks[0], []), *further]
     if not any(alarms.values()):
-        raise DeliveryError("no alarm to watch in any stack; deploy first, or name alarms in the account's wave")
+        raise DeliveryError("no stack has an alarm to watch; deploy first, or list alarms in the account's wave")
     return alarms
 
 
@@ -54,11 +54,11 @@ def watch(
     reader: Callable[[], Reader] = Reader,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[str]:
-    """Look once a minute, until an alarm is on or the time is over.
+    """Check once a minute, until an alarm is in state ALARM or the time is over.
 
-    :param reader: makes access for one look; what it takes lasts an hour.
-    :return: what is wrong, one line each; nothing if all stayed quiet.
-    :raises DeliveryError: where an alarm is not there.
+    :param reader: creates access for one check; its credentials last an hour.
+    :return: one line for each problem; empty if no alarm went off.
+    :raises DeliveryError: if an alarm does not exist.
     """
     for look in range(round(minutes * 60 / _PAUSE_SECONDS) + 1):
         if look:
@@ -75,7 +75,7 @@ def _on(alarms: Alarms, reader: Reader) -> Iterator[str]:
             raise DeliveryError(f"{stack.region}: no such alarm: {', '.join(missing)}; correct alarms in its wave")
         for name, alarm in states.items():
             if alarm["StateValue"] == "ALARM":
-                yield f"{stack.region}: alarm {name} is on: {alarm.get('StateReason', 'no reason given')}"
+                yield f"{stack.region}: alarm {name} is in state ALARM: {alarm.get('StateReason', 'no reason given')}"
 
 
 def _states(client: Any, names: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -92,7 +92,7 @@ def _states(client: Any, names: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def _further(account: str, file: Path = DELIVERY) -> tuple[str, ...]:
-    """The alarms that the account's wave names."""
+    """The alarms that the account's wave lists."""
     waves = load_delivery(file).waves if file.exists() else ()
     return next((wave.alarms for wave in waves if account in wave.accounts), ())
 
@@ -100,7 +100,7 @@ def _further(account: str, file: Path = DELIVERY) -> tuple[str, ...]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m delivery.bake", description=__doc__)
     parser.add_argument("account", help="name of an account file")
-    parser.add_argument("--minutes", type=float, required=True, help="how long; 0 looks once")
+    parser.add_argument("--minutes", type=float, required=True, help="duration; 0 checks once")
     parser.add_argument("--assembly", type=Path, default=ASSEMBLY, help="folder of the templates; default: cdk.out")
     options = parser.parse_args(arguments)
     try:
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for problem in problems:
         print(problem)
     if not problems:
-        print(f"{options.account}: all alarms stayed quiet")
+        print(f"{options.account}: no alarm went off")
     return 1 if problems else 0
 
 

@@ -1,13 +1,17 @@
 """``python -m delivery.bootstrap``: the commands that prepare every account and region for deployments.
 
-Prints them ready to paste, the tools account first, and runs none: each needs an administrator of its own account. The
-environments are those of the templates in ``cdk.out``, so that no region is forgotten: a replica's, that of
-certificates, and those to which the pipeline copies its artifacts. The roles that services keep for themselves come
-with them: in a new account, a first use that makes its own can come too early for it, and fail.
+Prints the commands, the tools account first, and runs none of them, because each account needs its own administrator.
+The environments are those of the templates in ``cdk.out``, which include the Regions of replicas, of certificates, and
+of the pipeline's artifact buckets. The commands also create service-linked roles: in a new account, a service that
+creates its role on first use may not find it in time, and fails.
+
+With ``--policies FOLDER`` it also writes, for each account, the least-privilege policies of the execution role, and
+prints the commands that create them and the option that uses them in place of ``AdministratorAccess``.
 """
 
 import argparse
 import itertools
+import json
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +22,7 @@ from config.delivery import DELIVERY, REHEARSAL, TOOLS, Delivery, load_delivery
 from config.loader import ConfigError
 from delivery.assembly import ASSEMBLY, Stack, read_assembly
 from delivery.errors import DeliveryError
+from delivery.execution_policy import NAME, Execution
 
 _SERVICES = {
     "AWS::AutoScaling::AutoScalingGroup": ("autoscaling",),
@@ -26,14 +31,15 @@ _SERVICES = {
     "AWS::EKS::Nodegroup": ("autoscaling", "eks-nodegroup"),
     "AWS::ElasticLoadBalancingV2::LoadBalancer": ("elasticloadbalancing",),
     "AWS::FSx::FileSystem": ("fsx",),
+    "AWS::MWAA::Environment": ("airflow",),
     "AWS::RDS::DBInstance": ("rds",),
 }
-"""Type of a resource to the services that need a role of their own for it."""
+"""The services that need a service-linked role, by resource type."""
 
 
 @dataclass(frozen=True, order=True)
 class Target:
-    """An account and region that stacks are deployed to.
+    """An account and Region to which stacks are deployed.
 
     :param names: the stages that deploy there.
     """
@@ -44,7 +50,7 @@ class Target:
 
 
 def targets(stacks: Sequence[Stack], delivery: Delivery | None) -> list[Target]:
-    """Where stacks go, the tools account first. The rehearsal's account needs nothing."""
+    """The environments of the stacks, the tools account first, without the rehearsal's account."""
     names: dict[tuple[str, str], set[str]] = {}
     for stack in _on_aws(stacks):
         stage, inside, _ = stack.id.partition("/")
@@ -72,7 +78,7 @@ def services(stacks: Iterable[Stack]) -> list[str]:
 
 
 def command(target: Target, delivery: Delivery | None) -> list[str]:
-    """Prepare one environment. An account that the pipeline deploys to trusts the tools account, and no other."""
+    """The command for one environment. An account that the pipeline deploys to trusts only the tools account."""
     arguments = ["cdk", "bootstrap", f"aws://{target.account}/{target.region}", "--termination-protection"]
     delivered = delivery and {*delivery.accounts, TOOLS}.intersection(target.names)
     if delivery and delivered and target.account != delivery.account:
@@ -85,7 +91,7 @@ def command(target: Target, delivery: Delivery | None) -> list[str]:
 
 
 def script(stacks: Sequence[Stack], delivery: Delivery | None) -> Iterator[str]:
-    """The lines to paste."""
+    """The lines to print."""
     for account, group in itertools.groupby(targets(stacks, delivery), key=lambda target: target.account):
         environments = list(group)
         tools = "the tools account, " if delivery and account == delivery.account else ""
@@ -93,20 +99,63 @@ def script(stacks: Sequence[Stack], delivery: Delivery | None) -> Iterator[str]:
         yield f"# As an administrator of {tools}{account} ({', '.join(names)}):"
         yield from (shlex.join(command(target, delivery)) for target in environments)
         if named := services(stack for stack in _on_aws(stacks) if stack.account == account):
-            yield '# What ends with "has been taken in this account" is there already:'
+            yield '# Ignore an error "has been taken in this account": the role already exists.'
             yield from (f"aws iam create-service-linked-role --aws-service-name {service}" for service in named)
     if delivery:
         yield f"# Then, once, as an administrator of the tools account, {delivery.account}:"
         yield "cdk deploy Pipeline"
 
 
+def role_prefixes(stacks: Iterable[Stack]) -> list[str]:
+    """The prefixes of the names of the stacks' roles, including their paths.
+
+    CloudFormation's own names begin with that of the stack, as much of it as fits:
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-name.html
+    """
+    found = set()
+    for stack in stacks:
+        stage, inside, _ = stack.id.partition("/")
+        found.add(f"{stage}-" if inside else stack.name[:24])
+        for role in stack.resources("AWS::IAM::Role").values():
+            properties = role.get("Properties", {})
+            path, name = properties.get("Path", "/").lstrip("/"), properties.get("RoleName")
+            if path or isinstance(name, str):
+                found.add(path or name)
+    return sorted(found)
+
+
+def policies(stacks: Sequence[Stack], folder: Path, delivery: Delivery | None) -> Iterator[str]:
+    """Write each account's execution policies into a folder, and print the commands that create and use them."""
+    execution = Execution.load()
+    folder.mkdir(parents=True, exist_ok=True)
+    names: list[str] = []
+    for account in dict.fromkeys(target.account for target in targets(stacks, delivery)):
+        mine = [stack for stack in _on_aws(stacks) if stack.account == account]
+        yield f"# As an administrator of {account}, before it is bootstrapped:"
+        names = []
+        for number, document in enumerate(execution.documents(account, role_prefixes(mine)), start=1):
+            names.append(f"{NAME}-{number}")
+            file = folder / f"{account}-{names[-1]}.json"
+            file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+            yield (
+                shlex.join(["aws", "iam", "create-policy", "--policy-name", names[-1]])
+                + f" --policy-document file://{file}"
+            )
+        arns = ",".join(f"arn:aws:iam::{account}:policy/{name}" for name in names)
+        yield f"# cdk bootstrap ... --cloudformation-execution-policies {arns}"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m delivery.bootstrap", description=__doc__)
     parser.add_argument("--assembly", type=Path, default=ASSEMBLY, help="folder of the templates; default: cdk.out")
+    parser.add_argument("--policies", type=Path, help="folder for the policies of the execution role; default: none")
     options = parser.parse_args(arguments)
     try:
         delivery = load_delivery() if DELIVERY.exists() else None
-        print("\n".join(script(read_assembly(options.assembly), delivery)))
+        stacks = read_assembly(options.assembly)
+        if options.policies:
+            print("\n".join(policies(stacks, options.policies, delivery)))
+        print("\n".join(script(stacks, delivery)))
     except (ConfigError, DeliveryError) as error:
         print(f"bootstrap: {error}", file=sys.stderr)
         return 1

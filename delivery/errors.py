@@ -1,2 +1,2 @@
 class DeliveryError(Exception):
-    """A tool of delivery cannot go on or found something wrong. The text says what, where, and what to do."""
+    """An error or a finding of a delivery tool. The message contains the place, the problem and the fix."""

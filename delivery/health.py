@@ -1,6 +1,6 @@
-"""Which state of a resource is a healthy one, as its own service tells."""
+"""The healthy state of each resource type, as its service reports it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,12 @@ Parameters = Callable[[str], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Check:
-    """What one type of resource is asked, and which answer is right.
+    """The call that reads the state of a resource type, and the expected response.
 
     :param service: name of the boto3 client.
     :param operation: the client's method.
     :param parameters: arguments of the call, from the physical id that CloudFormation knows.
-    :param answers: JMESPath into the response, and the values that are right there.
+    :param answers: JMESPath expressions on the response, with their expected values.
     """
 
     service: str
@@ -26,7 +26,7 @@ class Check:
     answers: Mapping[str, tuple[Any, ...]]
 
     def problems(self, client: Any, physical_id: str) -> Iterator[str]:
-        """What is not as it should be, without the name of the resource."""
+        """The problems, without the name of the resource."""
         try:
             response = getattr(client, self.operation)(**self.parameters(physical_id))
         except ClientError as error:
@@ -100,6 +100,12 @@ CHECKS: dict[str, Check] = {
     "AWS::ElasticLoadBalancingV2::LoadBalancer": Check(
         "elbv2", "describe_load_balancers", _by_list("LoadBalancerArns"), {"LoadBalancers[0].State.Code": ("active",)}
     ),
+    "AWS::ElasticLoadBalancingV2::TargetGroup": Check(
+        "elbv2",
+        "describe_target_health",
+        _by("TargetGroupArn"),
+        {"length(TargetHealthDescriptions[?TargetHealth.State=='unhealthy'])": (0,)},
+    ),
     "AWS::FSx::FileSystem": Check(
         "fsx", "describe_file_systems", _by_list("FileSystemIds"), {"FileSystems[0].Lifecycle": ("AVAILABLE",)}
     ),
@@ -122,6 +128,9 @@ CHECKS: dict[str, Check] = {
         _by("DBInstanceIdentifier"),
         {"DBInstances[0].DBInstanceStatus": ("available",), "DBInstances[0].StorageEncrypted": (True,)},
     ),
+    "AWS::SecretsManager::Secret": Check(
+        "secretsmanager", "describe_secret", _by("SecretId"), {"type(ARN)": ("string",), "DeletedDate": (None,)}
+    ),
     "AWS::S3::Bucket": Check(
         "s3",
         "get_bucket_encryption",
@@ -134,5 +143,28 @@ CHECKS: dict[str, Check] = {
         },
     ),
 }
-"""By type of resource. Physical ids are those of CloudFormation's ``Ref``: a node group's is ``cluster/name``, an
+"""Checks by resource type. Physical ids are those of CloudFormation's ``Ref``: a node group's is ``cluster/name``, an
 add-on's ``cluster|name``."""
+BOUND = "elbv2.k8s.aws/cluster"
+"""Tag of a target group whose targets a cluster registers: the gateway of Kubeflow, where a cluster has it."""
+ANSWERING = Check(
+    "elbv2",
+    "describe_target_health",
+    _by("TargetGroupArn"),
+    {"length(TargetHealthDescriptions[?TargetHealth.State=='healthy']) > `0`": (True,)},
+)
+"""The check of such a target group: at least one pod of the gateway answers the load balancer."""
+
+
+def checks_of(resource: Mapping[str, Any]) -> Iterator[Check]:
+    """The checks of a resource of a template."""
+    type = resource["Type"]
+    if type in CHECKS:
+        yield CHECKS[type]
+    if any(tag.get("Key") == BOUND for tag in _tags(resource)):
+        yield ANSWERING
+
+
+def _tags(resource: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    is_group = resource["Type"] == "AWS::ElasticLoadBalancingV2::TargetGroup"
+    return resource.get("Properties", {}).get("Tags", ()) if is_group else ()

@@ -1,4 +1,4 @@
-"""Read-only access to the accounts that are delivered to."""
+"""Read-only access to the accounts of the platform."""
 
 import functools
 from typing import Any
@@ -14,11 +14,11 @@ _PATIENT = Config(retries={"mode": "standard", "total_max_attempts": 8})
 
 
 class Reader:
-    """AWS clients with which an account can be looked at and not changed.
+    """AWS clients with read-only access to accounts.
 
-    Takes the read-only role that ``cdk bootstrap`` made in the account. Credentials that belong to the account itself
-    and may not take the role are used as they are, as the CDK CLI does. Roles that are taken with a role's credentials
-    last an hour at most: a reader is good for one look, make another for the next.
+    Assumes the lookup role that ``cdk bootstrap`` created in the account. Like the CDK CLI, it uses the current
+    credentials directly if they belong to the account and may not assume the role. Credentials from role chaining last
+    one hour, so create a new reader for each check.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles.html#iam-term-role-chaining
     """
@@ -28,15 +28,16 @@ class Reader:
         self._client = functools.lru_cache(maxsize=None)(self._make)
         self._session = functools.lru_cache(maxsize=None)(self._take_role)
 
-    def client(self, service: str, stack: Stack) -> Any:
-        """A client for a service in a stack's account and region.
+    def client(self, service: str, stack: Stack, *, region: str | None = None) -> Any:
+        """A client for a service in a stack's account.
 
-        :raises DeliveryError: without credentials, and where they lead into another account.
+        :param region: Default: that of the stack.
+        :raises DeliveryError: if there are no credentials, or they belong to another account.
         """
-        return self._client(service, stack.account, stack.region, stack.lookup_role)
+        return self._client(service, stack.account, stack.region, stack.lookup_role, region or stack.region)
 
-    def _make(self, service: str, account: str, region: str, role: str | None) -> Any:
-        return self._session(account, region, role).client(service, region_name=region, config=_PATIENT)
+    def _make(self, service: str, account: str, home: str, role: str | None, region: str) -> Any:
+        return self._session(account, home, role).client(service, region_name=region, config=_PATIENT)
 
     def _take_role(self, account: str, region: str, role: str | None) -> boto3.Session:
         sts = self._own.client("sts", region_name=region)

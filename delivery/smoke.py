@@ -1,13 +1,13 @@
-"""``python -m delivery.smoke ACCOUNT``: whether everything of an account's platform is there and healthy.
+"""``python -m delivery.smoke ACCOUNT``: checks that an account's platform is fully deployed and healthy.
 
-Looks at every stack of the account and at the resources that tell how they are, with read-only access. Something that
-is still starting is given time; what is wrong after that is told, one line each, and the exit status is 1.
+Checks every stack of the account, and the resources that report their state, with read-only access. It waits for
+resources that are still starting. Remaining problems are printed, one line each, and the exit status is 1.
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from delivery.assembly import ASSEMBLY, Stack, stacks_of
 from delivery.errors import DeliveryError
-from delivery.health import CHECKS
+from delivery.health import CHECKS, checks_of
 from delivery.sessions import Reader
 
 GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
 ROLLED_BACK = "UPDATE_ROLLBACK_COMPLETE"
-"""Whole, but as before its last update. Right again once that update is no longer wanted: nothing deploys it then."""
+"""Complete, but in the state before its last update. Accepted when the assembly no longer contains that update."""
 _PAUSE_SECONDS = 20
 
 
 @dataclass(frozen=True)
 class Deployed:
-    """A resource that a stack deployed."""
+    """A deployed resource of a stack."""
 
     stack: Stack
     logical_id: str
@@ -35,18 +35,24 @@ class Deployed:
     physical_id: str
 
     @property
+    def of_template(self) -> Mapping[str, Any]:
+        """The resource as the template has it. A deployed one that the template has no more has its type alone."""
+        found: Mapping[str, Any] = self.stack.template["Resources"].get(self.logical_id, {"Type": self.type})
+        return found
+
+    @property
     def path(self) -> str:
-        """For people: the stack and the place in it that the code names."""
+        """The stack and the construct path within it."""
         return f"{self.stack.id}/{self.stack.paths.get(self.logical_id, self.logical_id)}"
 
 
 def problems_of(stacks: Sequence[Stack], reader: Reader) -> list[str]:
-    """Everything that is not as it should be, one line each."""
+    """All problems, one line each."""
     return [problem for stack in stacks for problem in _problems(stack, reader)]
 
 
 def deployed(stack: Stack, reader: Reader, *types: str) -> Iterator[Deployed]:
-    """The resources of these types that CloudFormation deployed with a stack."""
+    """The deployed resources of these types in a stack."""
     pages = reader.client("cloudformation", stack).get_paginator("list_stack_resources").paginate(StackName=stack.name)
     for page in pages:
         for each in page["StackResourceSummaries"]:
@@ -61,10 +67,10 @@ def look_until_well(
     reader: Callable[[], Reader] = Reader,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[str]:
-    """Look until all is well, or the time is over.
+    """Check until there is no problem, or the time is over.
 
-    :param wait_minutes: for how long something may still be starting.
-    :return: what is wrong at the last look, one line each.
+    :param wait_minutes: how long resources may still be starting.
+    :return: the problems at the last check, one line each.
     """
     looks = max(1, round(wait_minutes * 60 / _PAUSE_SECONDS) + 1)
     for look in range(looks):
@@ -80,17 +86,17 @@ def _problems(stack: Stack, reader: Reader) -> Iterator[str]:
     cloudformation = reader.client("cloudformation", stack)
     status = _status(stack, cloudformation)
     if status is None:
-        yield f"{stack.id}: stack {stack.name} is not there; deploy it"
+        yield f"{stack.id}: stack {stack.name} does not exist; deploy it"
         return
     if status == ROLLED_BACK:
         if cloudformation.get_template(StackName=stack.name)["TemplateBody"] != stack.template:
-            yield f"{stack.id}: the last update of stack {stack.name} was taken back; see its events, and deploy again"
+            yield f"{stack.id}: the last update of stack {stack.name} was rolled back; check its events, deploy again"
     elif status not in GOOD:
         yield f"{stack.id}: stack {stack.name} is {status}, should be {' or '.join(GOOD[:2])}"
     for resource in deployed(stack, reader, *CHECKS):
-        check = CHECKS[resource.type]
-        for problem in check.problems(reader.client(check.service, stack), resource.physical_id):
-            yield f"{resource.path}: {resource.physical_id}: {problem}"
+        for check in checks_of(resource.of_template):
+            for problem in check.problems(reader.client(check.service, stack), resource.physical_id):
+                yield f"{resource.path}: {resource.physical_id}: {problem}"
 
 
 def _status(stack: Stack, client: Any) -> str | None:
@@ -107,7 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m delivery.smoke", description=__doc__)
     parser.add_argument("account", help="name of an account file, or of another stage")
     parser.add_argument("--assembly", type=Path, default=ASSEMBLY, help="folder of the templates; default: cdk.out")
-    parser.add_argument("--wait", type=float, default=10, metavar="MINUTES", help="for what is starting; default: 10")
+    parser.add_argument(
+        "--wait", type=float, default=10, metavar="MINUTES", help="time for resources to start; default: 10"
+    )
     options = parser.parse_args(arguments)
     try:
         stacks = stacks_of(options.account, options.assembly)

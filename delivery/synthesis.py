@@ -1,4 +1,4 @@
-"""One account's cloud assembly, as ``app.py`` makes it."""
+"""Synthesizes one account's cloud assembly with ``app.py``."""
 
 import contextlib
 import json
@@ -16,10 +16,10 @@ _ROOT = Path(__file__).parents[1]
 
 @contextlib.contextmanager
 def synthesized(account: str, assembly: Path | None = None) -> Iterator[Path]:
-    """A folder with the assembly of an account, which goes when the ``with`` block ends.
+    """A temporary folder with the assembly of an account, deleted when the ``with`` block ends.
 
-    :param assembly: one that is there already, and stays. Default: the sources are synthesized.
-    :raises DeliveryError: with the words of ``app.py``, where it refuses.
+    :param assembly: an existing assembly to use instead; it is not deleted. Default: synthesize the sources.
+    :raises DeliveryError: with the message of ``app.py``, if it fails.
     """
     if assembly:
         yield assembly

@@ -1,4 +1,4 @@
-"""Which stacks can be destroyed without losing what their templates keep, and without failing on it."""
+"""Determines which stacks can be destroyed while all retained resources remain usable."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from delivery.gate.templates import Resource, Side, side
 
 _KEEPING = frozenset({"Retain", "RetainExceptOnCreate"})
 _NETWORK = frozenset({"AWS::EC2::SecurityGroup", "AWS::EC2::Subnet", "AWS::EC2::VPC"})
-"""What AWS does not delete while an interface of something else lies in it.
+"""Network resources that AWS does not delete while another resource has a network interface in them.
 
 https://docs.aws.amazon.com/vpc/latest/userguide/delete-vpc.html
 """
@@ -17,12 +17,12 @@ https://docs.aws.amazon.com/vpc/latest/userguide/delete-vpc.html
 
 @dataclass(frozen=True)
 class Plan:
-    """What becomes of an account's stacks.
+    """The plan to destroy an account's stacks.
 
-    :param goes: ids of the stacks that are destroyed, in the order of the manifest.
-    :param stays: ids of the others, with the reason in a line.
-    :param kept: resources of the stacks that are destroyed which stay in the account, no longer managed.
-    :param holding: resources for which a stack stays; when they are gone, it can go.
+    :param goes: ids of the stacks to destroy, in the order of the manifest.
+    :param stays: ids of the other stacks, each with a one-line reason.
+    :param kept: retained resources of destroyed stacks, which remain in the account without a stack.
+    :param holding: resources that keep a stack from being destroyed until they are deleted.
     """
 
     goes: tuple[str, ...]
@@ -37,21 +37,21 @@ def plan(
     templates: Mapping[str, Mapping[str, Any]] | None = None,
     gone: frozenset[tuple[str, str]] = frozenset(),
 ) -> Plan:
-    """Divide an account's stacks into those that go and those that stay.
+    """Divide an account's stacks into those to destroy and those to keep.
 
-    A stack stays where a resource that its template keeps lies in the network, because AWS would not delete what the
-    resource stands in; so do the stacks that it needs. They stay managed, with their backups and alarms.
+    A stack with a retained resource in the network stays, because AWS would not delete the subnets and security groups
+    of that resource. The stacks that it depends on stay, too. They remain managed, with their backups and alarms.
 
-    :param templates: the ones that are deployed, by stack name; a stack without one is left out.
+    :param templates: the deployed templates, by stack name; a stack without a template is omitted.
         Default: those of the assembly.
-    :param gone: kept resources that somebody has deleted, as name of the stack and logical id.
+    :param gone: retained resources that have been deleted, as stack name and logical id.
     """
     stacks = tuple(stacks)
     deployed = side(stacks, templates)
     by_id = {stack.id: stack for stack in stacks if stack.name in deployed.templates}
     held = {name: list(_holding(deployed, name, gone)) for name in deployed.templates}
     stays = {
-        id: f"{found[0].path} is kept, and lies in the network"
+        id: f"{found[0].path} is retained and is in the network"
         for id, stack in by_id.items()
         if (found := held[stack.name])
     }
@@ -72,7 +72,7 @@ def plan(
 
 
 def _holding(deployed: Side, stack: str, gone: frozenset[tuple[str, str]]) -> Iterator[Resource]:
-    """Kept resources that refer to a part of the network."""
+    """Retained resources that refer to a network resource."""
     for resource in deployed.templates[stack].resources.values():
         if resource.deletion not in _KEEPING or resource.key in gone:
             continue
@@ -82,7 +82,7 @@ def _holding(deployed: Side, stack: str, gone: frozenset[tuple[str, str]]) -> It
 
 
 def _needs(stack: Stack, deployed: Side, by_id: Mapping[str, Stack]) -> Iterator[str]:
-    """Ids of the stacks that a stack depends on: by the assembly, and by what its deployed template refers to."""
+    """Ids of the stacks that a stack depends on, from the assembly and from the imports of its deployed template."""
     yield from (id for id in stack.dependencies if id in by_id)
     names = {one.name: id for id, one in by_id.items()}
     for resource in deployed.templates[stack.name].resources.values():

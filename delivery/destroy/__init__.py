@@ -1,1 +1,1 @@
-"""Takes an account's platform away, and tells what is left of it."""
+"""Destroys an account's platform, and lists what remains of it."""

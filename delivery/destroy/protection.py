@@ -1,4 +1,4 @@
-"""Switches off what keeps resources from being deleted, in templates that are changed in nothing else."""
+"""Switches off deletion protection in templates, and changes nothing else."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -6,13 +6,13 @@ from typing import Any
 
 _SWITCHES = {"DeletionProtection", "DeletionProtectionEnabled"}
 _OFF = {True: False, "true": "false", "ACTIVE": "INACTIVE"}
-"""A template that was uploaded as YAML comes back with words; what Cognito calls ACTIVE is a truth value elsewhere."""
+"""CloudFormation returns booleans of a YAML template as text, and Cognito uses ACTIVE instead of a boolean."""
 _ATTRIBUTE = "deletion_protection.enabled"
 """https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-load-balancer-attributes.html"""
 
 
 def unprotected(template: Mapping[str, Any]) -> dict[str, Any]:
-    """The template with nothing in it that AWS would refuse to delete, but for what the template itself keeps."""
+    """The template without deletion protection, except on resources that its deletion policies retain."""
     changed = deepcopy(dict(template))
     for resource in changed.get("Resources", {}).values():
         if resource.get("DeletionPolicy", "Delete") != "Delete":
@@ -27,6 +27,6 @@ def unprotected(template: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_protection(templates: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Those of the templates that protect what would go with their stacks, by the same keys, no longer doing so."""
+    """The templates that protect resources which are deleted with their stacks, by the same keys, unprotected."""
     changed = {name: unprotected(template) for name, template in templates.items()}
     return {name: template for name, template in changed.items() if template != templates[name]}

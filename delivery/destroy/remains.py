@@ -1,4 +1,4 @@
-"""What is left in an account after its stacks were destroyed."""
+"""What remains in an account after its stacks were destroyed."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,21 +11,27 @@ from delivery.errors import DeliveryError
 from delivery.sessions import Reader
 
 _FUNCTION_LOGS = "/aws/lambda/"
+_LOG_GROUP = "AWS::Logs::LogGroup"
+_GUARD = "Custom::TeardownGuard"
+_VOLUME = ":volume/"
+_BY_CONTROLLER = "created by a controller of the cluster; delete it in its service's console"
 
 
 @dataclass(frozen=True)
 class Deployed:
-    """A stack as CloudFormation has it.
+    """A deployed stack.
 
-    :param arn: by which it can be asked for when it is gone, too.
+    :param arn: identifies the stack even after its deletion.
     :param resources: type and physical id by logical id.
-    :param policies: what becomes of each on deletion, by logical id.
+    :param policies: deletion policy by logical id.
+    :param keeps_volumes: whether the teardown guard retains the disks of claims, as it does where data is retained.
     """
 
     stack: Stack
     arn: str
     resources: dict[str, tuple[str, str]]
     policies: dict[str, str]
+    keeps_volumes: bool = False
 
     def physical_ids(self, type: str) -> list[str]:
         return [id for of, id in self.resources.values() if of == type]
@@ -33,7 +39,7 @@ class Deployed:
 
 @dataclass(frozen=True, order=True)
 class Left:
-    """One thing that is there, and the command or the steps that delete it."""
+    """A remaining resource, and the command or the steps that delete it."""
 
     what: str
     delete: str
@@ -41,28 +47,35 @@ class Left:
 
 @dataclass
 class Remains:
-    """Everything that is there, by why it is there."""
+    """All remaining resources, by the reason why they exist."""
 
     kept: list[Left] = field(default_factory=list)
     by_lambda: list[Left] = field(default_factory=list)
+    by_eks: list[Left] = field(default_factory=list)
     unexpected: list[Left] = field(default_factory=list)
 
 
 def take_stock(
     stacks: Iterable[Stack], templates: Mapping[str, Mapping[str, Any]], reader: Reader
 ) -> tuple[Deployed, ...]:
-    """What is deployed of the stacks, with physical ids, before anything is destroyed.
+    """Record the deployed resources of the stacks, with physical ids, before anything is destroyed.
 
-    :param templates: the ones that are deployed, by stack name.
-    :raises DeliveryError: where CloudFormation cannot be asked.
+    :param templates: the deployed templates, by stack name.
+    :raises DeliveryError: if CloudFormation cannot be called.
     """
-    return tuple(_deployed(stack, templates[stack.name], reader) for stack in stacks if stack.name in templates)
+    keeps = any(
+        body["Type"] == _GUARD and str(body["Properties"].get("DeleteVolumes")).lower() != "true"
+        for template in templates.values()
+        for body in template.get("Resources", {}).values()
+    )
+    return tuple(_deployed(stack, templates[stack.name], reader, keeps) for stack in stacks if stack.name in templates)
 
 
 def look(destroyed: Sequence[Deployed], reader: Reader) -> Remains:
-    """What is left of destroyed stacks: what they keep, what their functions and clusters made, what did not go.
+    """Find what remains of destroyed stacks: retained resources, those that functions and clusters created, and
+    resources whose deletion failed.
 
-    :raises DeliveryError: where AWS cannot be asked.
+    :raises DeliveryError: if AWS cannot be called.
     """
     found = Remains()
     try:
@@ -70,13 +83,20 @@ def look(destroyed: Sequence[Deployed], reader: Reader) -> Remains:
             _of_stack(one, reader, found)
             found.by_lambda += _function_logs(one, reader)
             for cluster in one.physical_ids("AWS::EKS::Cluster"):
-                found.unexpected += _of_cluster(cluster, one.stack, reader)
+                for arn in _of_cluster(cluster, one.stack, reader):
+                    _, is_volume, id = arn.partition(_VOLUME)
+                    if is_volume and one.keeps_volumes:
+                        what = f"disk {id} of a claim of cluster {cluster} in {one.stack.region}"
+                        found.kept.append(Left(what, f"aws ec2 delete-volume --volume-id {id}"))
+                    else:
+                        found.unexpected.append(Left(f"{arn} of cluster {cluster}", _BY_CONTROLLER))
+                found.by_eks += _cluster_logs(cluster, one, reader)
     except (BotoCoreError, ClientError) as error:
-        raise DeliveryError(f"what is left cannot be told: {error}") from None
+        raise DeliveryError(f"cannot determine what remains: {error}") from None
     return found
 
 
-def _deployed(stack: Stack, template: Mapping[str, Any], reader: Reader) -> Deployed:
+def _deployed(stack: Stack, template: Mapping[str, Any], reader: Reader, keeps_volumes: bool) -> Deployed:
     client = reader.client("cloudformation", stack)
     try:
         arn = client.describe_stacks(StackName=stack.name)["Stacks"][0]["StackId"]
@@ -89,47 +109,63 @@ def _deployed(stack: Stack, template: Mapping[str, Any], reader: Reader) -> Depl
     except (BotoCoreError, ClientError) as error:
         raise DeliveryError(f"{stack.name}: {error}") from None
     bodies = template.get("Resources", {})
-    return Deployed(stack, arn, resources, {id: body.get("DeletionPolicy", "Delete") for id, body in bodies.items()})
+    policies = {id: body.get("DeletionPolicy", "Delete") for id, body in bodies.items()}
+    return Deployed(stack, arn, resources, policies, keeps_volumes)
 
 
 def _of_stack(one: Deployed, reader: Reader, found: Remains) -> None:
-    """The stack itself where it is still there, and what it kept."""
+    """The stack itself if it still exists, and its retained resources."""
     client = reader.client("cloudformation", one.stack)
     status = client.describe_stacks(StackName=one.arn)["Stacks"][0]
     if status["StackStatus"] != "DELETE_COMPLETE":
-        why = status.get("StackStatusReason", "see its events")
+        why = status.get("StackStatusReason", "check its events")
         found.unexpected.append(Left(f"stack {one.stack.name}: {status['StackStatus']}", f"{why}; then destroy again"))
     for id, (type, physical_id) in one.resources.items():
         policy = one.policies.get(id, "Delete")
         if type.startswith("Custom::"):
-            continue  # the function behind it is gone, and nothing of it is a resource of the account
+            continue  # its function is deleted, and a custom resource is no resource of the account by itself
         if policy in ("Retain", "RetainExceptOnCreate"):
             found.kept.append(Left(f"{type} {physical_id} in {one.stack.region}", how_to_delete(type, physical_id)))
         elif policy == "Snapshot":
-            found.kept.append(Left(f"a snapshot of {type} {physical_id} in {one.stack.region}", "see its service"))
+            snapshot = f"a snapshot of {type} {physical_id} in {one.stack.region}"
+            found.kept.append(Left(snapshot, "delete it in its service's console"))
 
 
 def _function_logs(one: Deployed, reader: Reader) -> Iterator[Left]:
-    """Log groups that Lambda made for functions whose template has none."""
+    """Log groups that Lambda created for functions whose template has none."""
     logs = reader.client("logs", one.stack)
-    own = one.physical_ids("AWS::Logs::LogGroup")
+    own = one.physical_ids(_LOG_GROUP)
     for function in one.physical_ids("AWS::Lambda::Function"):
         name = f"{_FUNCTION_LOGS}{function}"
         for group in logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]:
             if group["logGroupName"] == name and name not in own:
-                yield Left(f"log group {name} in {one.stack.region}", how_to_delete("AWS::Logs::LogGroup", name))
+                yield Left(f"log group {name} in {one.stack.region}", how_to_delete(_LOG_GROUP, name))
 
 
-def _of_cluster(cluster: str, stack: Stack, reader: Reader) -> Iterator[Left]:
-    """What controllers of a cluster made in AWS, by the tags that they put on it."""
+def _cluster_logs(cluster: str, one: Deployed, reader: Reader) -> Iterator[Left]:
+    """The group that EKS makes again for late entries of a deleted cluster, where the stack does not keep it.
+
+    The next deployment of the cluster would meet it.
+    """
+    name = f"/aws/eks/{cluster}/cluster"
+    policies = {one.policies.get(id, "Delete") for id, of in one.resources.items() if of == (_LOG_GROUP, name)}
+    if policies <= {"Delete"}:
+        for group in reader.client("logs", one.stack).describe_log_groups(logGroupNamePrefix=name)["logGroups"]:
+            if group["logGroupName"] == name:
+                yield Left(f"log group {name} in {one.stack.region}", how_to_delete(_LOG_GROUP, name))
+
+
+def _of_cluster(cluster: str, stack: Stack, reader: Reader) -> Iterator[str]:
+    """ARNs of AWS resources that controllers of a cluster created, by their tags, each once."""
+    told: set[str] = set()
     for filters in _tags(cluster):
         tagging = reader.client("resourcegroupstaggingapi", stack)
         for page in tagging.get_paginator("get_resources").paginate(TagFilters=[filters]):
             for resource in page["ResourceTagMappingList"]:
                 arn = resource["ResourceARN"]
-                if _is_there(arn, stack, reader):
-                    advice = "made by a controller of the cluster; delete it in its service's console"
-                    yield Left(f"{arn} of cluster {cluster}", advice)
+                if arn not in told and _exists(arn, stack, reader):
+                    told.add(arn)
+                    yield arn
 
 
 def _tags(cluster: str) -> Iterator[dict[str, Any]]:
@@ -137,10 +173,11 @@ def _tags(cluster: str) -> Iterator[dict[str, Any]]:
     yield {"Key": "elbv2.k8s.aws/cluster", "Values": [cluster]}
     yield {"Key": f"kubernetes.io/cluster/{cluster}", "Values": ["owned"]}
     yield {"Key": "cluster.k8s.amazonaws.com/name", "Values": [cluster]}
+    yield {"Key": "ebs.csi.aws.com/cluster-name", "Values": [cluster]}
 
 
-def _is_there(arn: str, stack: Stack, reader: Reader) -> bool:
-    """EC2 lists instances for an hour after they are gone."""
+def _exists(arn: str, stack: Stack, reader: Reader) -> bool:
+    """Exclude terminated instances, which EC2 lists for an hour."""
     _, _, name = arn.partition(":instance/")
     if not name:
         return True
@@ -150,7 +187,7 @@ def _is_there(arn: str, stack: Stack, reader: Reader) -> bool:
 
 
 def how_to_delete(type: str, id: str) -> str:
-    """The command that deletes a resource, with what has to be done first."""
+    """The command that deletes a resource, and the steps that must precede it."""
     if type in _BY_COMMAND:
         return _BY_COMMAND[type](id)
     return f"aws cloudcontrol delete-resource --type-name {type} --identifier '{id}'"
@@ -168,14 +205,14 @@ _BY_COMMAND: dict[str, Callable[[str], str]] = {
     "AWS::ECR::Repository": lambda id: f"aws ecr delete-repository --repository-name {id} --force",
     "AWS::KMS::Key": lambda id: (
         f"aws kms schedule-key-deletion --key-id {id} --pending-window-in-days 30, "
-        "after everything that it encrypts: nothing can read that any more"
+        "after everything that it encrypts, because that data becomes unreadable"
     ),
     "AWS::Logs::LogGroup": lambda id: f"aws logs delete-log-group --log-group-name '{id}'",
-    "AWS::Logs::LogStream": lambda id: "it goes with its log group",
+    "AWS::Logs::LogStream": lambda id: "it is deleted with its log group",
     "AWS::RDS::DBInstance": lambda id: (
         f"aws rds modify-db-instance --db-instance-identifier {id} --no-deletion-protection, then "
         f"aws rds delete-db-instance --db-instance-identifier {id} --final-db-snapshot-identifier {id}-last"
     ),
-    "AWS::S3::Bucket": lambda id: f"empty it, versions included, then aws s3api delete-bucket --bucket {id}",
+    "AWS::S3::Bucket": lambda id: f"empty it, including all versions, then aws s3api delete-bucket --bucket {id}",
     "AWS::SecretsManager::Secret": lambda id: f"aws secretsmanager delete-secret --secret-id {id}",
 }

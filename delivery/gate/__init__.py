@@ -1,1 +1,1 @@
-"""Judges what a deployment would change, before it does, and stops what nobody has approved."""
+"""Judges the changes of a deployment before it starts, and stops those that need approval and have none."""

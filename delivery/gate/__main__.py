@@ -1,4 +1,4 @@
-"""``python -m delivery.gate ACCOUNT``: what a deployment would change, and whether it may."""
+"""``python -m delivery.gate ACCOUNT``: judges the changes of a deployment."""
 
 import argparse
 import datetime
@@ -33,15 +33,15 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m delivery.gate",
-        description="Compare the deployed templates of an account with those to be deployed, judge each change, and "
-        "exit with 1 where one loses data, replaces what holds data or has a fixed name, or widens access, and nobody "
-        "has approved it in config/approvals.toml.",
+        description="Compare the deployed templates of an account with those to be deployed, and judge each change. "
+        "Exit with 1 if one loses data, replaces a resource with data or a fixed name, widens access, is refused "
+        "by AWS, or is unknown, and config/approvals.toml does not approve it.",
     )
     parser.add_argument("account", help="account file whose stage is judged")
-    parser.add_argument("--assembly", type=Path, help="cloud assembly to deploy; default: it is synthesized")
-    parser.add_argument("--before", type=Path, help="compare with this assembly, not with what is deployed")
-    parser.add_argument("--after", type=Path, help="another name for --assembly, beside --before")
-    parser.add_argument("--report", action="store_true", help="only tell; exit with 0 whatever would be stopped")
+    parser.add_argument("--assembly", type=Path, help="cloud assembly to deploy; default: synthesize it")
+    parser.add_argument("--before", type=Path, help="compare with this assembly instead of the deployed templates")
+    parser.add_argument("--after", type=Path, help="alias of --assembly, for use with --before")
+    parser.add_argument("--report", action="store_true", help="report only: always exit with 0")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Judges who may do what in AWS: policies of roles, trust, policies of resources, access to clusters."""
+"""Judges changes of access in AWS: permissions of roles, trust policies, resource policies, cluster access entries."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from typing import Any
 from delivery.gate.findings import Finding, Verdict, finding
 from delivery.gate.policies import Names, Statement, reaches_outside, statements, widened
 from delivery.gate.templates import Resource, Side
-from delivery.gate.values import Value, text_of
+from delivery.gate.values import Value, policy_document, text_of
 
 _IDENTITIES = {"AWS::IAM::Role": "Roles", "AWS::IAM::User": "Users", "AWS::IAM::Group": "Groups"}
 _IDENTITY_POLICIES = frozenset({"AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy"})
@@ -19,12 +19,12 @@ _OWN = re.compile(r"^«([^/«»]+)/([^.«»]+)")
 
 @dataclass
 class Subject:
-    """Somebody who has permissions, or something that has a policy.
+    """A principal with permissions, or a resource with a policy.
 
-    :param own: its resource, where a template of this side has it.
-    :param guards: whether the statements say who may reach it, rather than what it may do.
-    :param names: managed policies and the like, which are compared by name.
-    :param boundary: the policy that it cannot go beyond, or none.
+    :param own: its resource, if a template of this side contains it.
+    :param guards: whether the statements define who may access it, rather than what it may do.
+    :param names: managed policies and other grants that are compared by name.
+    :param boundary: its permissions boundary, or none.
     """
 
     own: Resource | None
@@ -38,12 +38,12 @@ Subjects = dict[tuple[str, bool], Subject]
 
 
 def judge(before: Side, after: Side) -> Iterator[Finding]:
-    """A finding for each subject that may do more, or be reached by more, than before.
+    """A finding for each subject that has more permissions, or grants more access, than before.
 
-    A subject of a stack that is not deployed yet, and whoever takes the place of a removed one with no more than that
-    had, widens nothing. What is new and can be reached is judged only by whether others than this account reach it.
+    A subject of a stack that is not deployed yet widens nothing. Neither does a subject that replaces a removed one and
+    has no more permissions. A new resource policy is judged only by whether it grants access outside this account.
     """
-    old, new = _subjects(before), _subjects(after)
+    old, new = subjects(before), subjects(after)
     removed = {name for name, _ in old.keys() - new.keys()}
     for key, subject in new.items():
         own = subject.own
@@ -57,14 +57,14 @@ def judge(before: Side, after: Side) -> Iterator[Finding]:
             more = []
         else:
             more = _more(Subject(None, subject.guards), subject)
-        why = "more may reach it" if subject.guards else "it may do more"
+        why = "it grants more access" if subject.guards else "it has more permissions"
         for words in more:
             yield finding(own, Verdict.WIDENING, words, why, stops=True)
     yield from _unguarded(before, after, old, new)
 
 
 def _could_as_much(old: Subjects, name: str, new: Subjects, successor: str) -> bool:
-    """Whether a removed subject could do all that its successor may, and could be reached by all who reach that."""
+    """Whether a removed subject had all permissions of its successor, and granted all of its access."""
     return not any(
         _more(old.get((name, guards), Subject(None, guards)), new[successor, guards])
         for guards in (True, False)
@@ -75,20 +75,21 @@ def _could_as_much(old: Subjects, name: str, new: Subjects, successor: str) -> b
 def _more(old: Subject, new: Subject) -> list[str]:
     more = widened(old.statements, new.statements) + sorted(new.names - old.names)
     if old.boundary not in ("", new.boundary):
-        more.append(f"bound by {new.boundary or 'nothing'}, no longer by {old.boundary}")
+        more.append(f"permissions boundary: {old.boundary} -> {new.boundary or 'none'}")
     return more
 
 
 def _unguarded(before: Side, after: Side, old: Subjects, new: Subjects) -> Iterator[Finding]:
-    """Policies with a denial that are gone, though what they guarded is still there."""
+    """Removed policies with a deny statement on resources that still exist."""
     for key, subject in old.items():
         if key in new or not subject.own or subject.own.key not in after.by_key:
             continue
         for denied in (one for one in subject.statements if not one.allows):
-            yield finding(subject.own, Verdict.WIDENING, f"no longer: {denied}", "its denial is gone", stops=True)
+            yield finding(subject.own, Verdict.WIDENING, f"no longer: {denied}", "its denial is removed", stops=True)
 
 
-def _subjects(side: Side) -> Subjects:
+def subjects(side: Side) -> Subjects:
+    """All principals with permissions on a side, and all resources with a policy."""
     found: Subjects = {}
     for resource in side.resources():
         if resource.type in _IDENTITIES:
@@ -109,7 +110,7 @@ def _subjects(side: Side) -> Subjects:
 
 
 def _at(side: Side, name: str, found: Subjects, *, guards: bool, fallback: Resource) -> Subject:
-    """The subject of a name. Its resource is the one that the name refers to, or else the one that speaks of it."""
+    """The subject of a name. Its resource is the one that the name refers to, or else the one that mentions it."""
     match = _OWN.match(name)
     own = side.by_key.get((match.group(1), match.group(2))) if match else None
     key = f"«{match.group(1)}/{match.group(2)}»" if match else name
@@ -171,7 +172,7 @@ def _cluster_access(side: Side, entry: Resource, found: Subjects) -> None:
     cluster = side.resolved(entry.stack, text_of(entry.properties.get("ClusterName", "")))
     name = f"access of {who} to {cluster}"
     subject = found.setdefault((name, False), Subject(entry, False))
-    subject.names.add(f"{who} may enter the cluster")
+    subject.names.add(f"{who} has access to the cluster")
     subject.names |= {f"is in group {text_of(one)}" for one in _list(entry.properties.get("KubernetesGroups"))}
     for policy in _list(entry.properties.get("AccessPolicies")):
         scope = policy.get("AccessScope", {})
@@ -183,7 +184,7 @@ def _cluster_access(side: Side, entry: Resource, found: Subjects) -> None:
 
 
 def _assigned(side: Side, own: Resource, found: Subjects) -> None:
-    """Who holds a role or permission set by a resource of its own."""
+    """Principals to which a separate resource assigns a role or permission set."""
     keys = (
         ("ClusterName", "Namespace", "ServiceAccount", "RoleArn", "TargetRoleArn")
         if own.type == "AWS::EKS::PodIdentityAssociation"
@@ -195,7 +196,7 @@ def _assigned(side: Side, own: Resource, found: Subjects) -> None:
 
 
 def _guarded(side: Side, resource: Resource, found: Subjects) -> None:
-    """Policies of resources: their own, or one that stands beside them and names them."""
+    """Policies of resources: inline ones, and separate policy resources."""
     documents = list(_documents(resource.properties))
     is_endpoint = resource.type == "AWS::EC2::VPCEndpoint"
     if not documents and not is_endpoint:
@@ -212,7 +213,7 @@ def _guarded(side: Side, resource: Resource, found: Subjects) -> None:
 
 
 def _each_text(text: str) -> list[str]:
-    """The texts of a list that was written as JSON, or the text."""
+    """The strings of a JSON list, or the text itself."""
     if not text.startswith("["):
         return [text]
     return [text_of(one) for one in json.loads(text)]
@@ -232,11 +233,11 @@ def _documents(value: Value) -> Iterator[Value]:
 
 
 def _statements(side: Side, resource: Resource, document: Value) -> list[Statement]:
-    """The statements of a document, with one name for one thing whatever stack speaks of it."""
+    """The statements of a document, with each resource under one name regardless of the stack that refers to it."""
     if isinstance(document, str):
         if not document.startswith("{"):
             return []
-        document = json.loads(document)
+        document = policy_document(document)
     return statements(_resolved(side, resource.stack, document))
 
 
@@ -244,7 +245,7 @@ def _resolved(side: Side, stack: str, value: Value) -> Value:
     if isinstance(value, str):
         return side.resolved(stack, value)
     if isinstance(value, dict):
-        return {key: _resolved(side, stack, item) for key, item in value.items()}
+        return {side.resolved(stack, key): _resolved(side, stack, item) for key, item in value.items()}
     return [_resolved(side, stack, item) for item in value]
 
 

@@ -1,4 +1,4 @@
-"""Which findings an approval lets pass."""
+"""Matches findings with approvals."""
 
 import datetime
 from collections.abc import Iterable, Sequence
@@ -10,11 +10,11 @@ from delivery.gate.findings import Finding
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of a deployment.
+    """The result of matching findings with approvals.
 
-    :param stopped: findings that nobody has approved.
-    :param approved: findings that somebody has, with the reason.
-    :param remarks: lines about approvals that should go.
+    :param stopped: findings without approval.
+    :param approved: findings that an approval covers, with its reason.
+    :param remarks: lines about approvals that should be removed.
     """
 
     stopped: tuple[Finding, ...]
@@ -23,7 +23,7 @@ class Decision:
 
 
 def decide(account: str, findings: Iterable[Finding], approvals: Sequence[Approval], today: datetime.date) -> Decision:
-    """Hold the findings that stop to the approvals for the account."""
+    """Match the findings that need approval with the approvals for the account."""
     valid = [one for one in approvals if one.account in (account, "*") and one.expires >= today]
     stopped: list[Finding] = []
     approved: list[tuple[Finding, str]] = []
@@ -44,7 +44,7 @@ def decide(account: str, findings: Iterable[Finding], approvals: Sequence[Approv
 
 
 def snippet(account: str, finding: Finding) -> str:
-    """The lines that approve a finding, but for the reason and the day."""
+    """The lines that approve a finding, without the reason and the expiry date."""
     return "\n".join(
         (
             "[[approval]]",
@@ -59,7 +59,7 @@ def snippet(account: str, finding: Finding) -> str:
 
 
 def stack_of(account: str, finding: Finding) -> str:
-    """The name of a finding's stack without the account's, which is the same in every account."""
+    """The name of a finding's stack without the account's prefix, which is the same in every account."""
     return finding.stack.removeprefix(f"{account}-")
 
 
@@ -78,4 +78,4 @@ def _name(approval: Approval) -> str:
 def _why(approval: Approval, today: datetime.date) -> str:
     if approval.expires < today:
         return f"expired on {approval.expires}"
-    return "approves nothing that would happen now"
+    return "matches no current change"

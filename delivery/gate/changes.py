@@ -1,4 +1,4 @@
-"""What differs between the templates of two sides, and which resources are replaced by it."""
+"""The differences between the templates of two sides."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Place = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Difference:
-    """A value that is not the same, at its place among the properties; None where there is none."""
+    """A changed value at its place among the properties; None if absent."""
 
     place: Place
     before: Value | None
@@ -21,7 +21,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Change:
-    """A resource that both sides have, and that is not the same."""
+    """A changed resource that both sides have."""
 
     before: Resource
     after: Resource
@@ -30,9 +30,9 @@ class Change:
 
 @dataclass(frozen=True)
 class Changes:
-    """Everything that differs.
+    """All differences.
 
-    :param renamed: id before, by key after, of resources that are the same but for their logical id.
+    :param renamed: the former id, by the new key, of resources that differ only in their logical id.
     """
 
     added: tuple[Resource, ...]
@@ -42,7 +42,7 @@ class Changes:
 
 
 def compare(before: Side, after: Side) -> Changes:
-    """Compare the stacks that both sides have. A stack that only one has is not compared."""
+    """Compare the stacks that both sides have."""
     added: list[Resource] = []
     removed: list[Resource] = []
     changed: list[Change] = []
@@ -64,7 +64,7 @@ def compare(before: Side, after: Side) -> Changes:
 
 
 def differences(before: Value | None, after: Value | None, place: Place = ()) -> Iterator[Difference]:
-    """The innermost values that differ. Lists of unlike length differ as a whole."""
+    """The innermost values that differ. Lists of different lengths differ as a whole."""
     if before == after:
         return
     if isinstance(before, dict) and isinstance(after, dict):
@@ -78,7 +78,7 @@ def differences(before: Value | None, after: Value | None, place: Place = ()) ->
 
 
 def _renamed(added: list[Resource], removed: list[Resource]) -> dict[Key, Resource]:
-    """Added resources that a removed one of the same type and properties stands for."""
+    """Added resources that match a removed one of the same type and properties."""
     left = list(removed)
     found: dict[Key, Resource] = {}
     for one in added:

@@ -1,40 +1,102 @@
-"""Judges exports that would go, or change, while a deployed stack still imports them.
+"""Judges exports that are removed or changed while a deployed stack still imports them.
 
-CloudFormation refuses both, and the stack that has the export is updated before the one that uses it:
+CloudFormation refuses both, because the exporting stack is updated before the importing one:
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-stack-exports.html
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from delivery.gate.changes import Key
 from delivery.gate.findings import Finding, Verdict
+from delivery.gate.following import Replaced
+from delivery.gate.specification import Replacement
 from delivery.gate.templates import Side
 from delivery.gate.values import references
 
-_ADVICE = (
-    "CloudFormation refuses it, because {users} still uses it; deploy first without the use and with the export "
-    "(`export_value` of the stack), then without the export"
+_SETTINGS = (
+    ("AWS::CertificateManager::", "network.domain"),
+    ("AWS::Cognito::", "identity.cognito"),
+    ("AWS::DirectoryService::", "identity.directory"),
+    ("AWS::EC2::EIP", "network.nat"),
+    ("AWS::EC2::NatGateway", "network.nat"),
+    ("AWS::EC2::Subnet", "network.availability_zones"),
+    ("AWS::EC2::VPC", "network.cidr"),
+    ("AWS::EFS::", "storage"),
+    ("AWS::EKS::Cluster", "clusters"),
+    ("AWS::ElasticLoadBalancingV2::", "identity.load_balancer"),
+    ("AWS::FSx::", "storage.lustre"),
+    ("AWS::IAM::Role", "clusters"),
+    ("AWS::KMS::", "removal_policy"),
+    ("AWS::RDS::", "database"),
+    ("AWS::Route53::", "network.domain"),
+    ("AWS::S3::", "storage"),
 )
+"""Settings of the account file by the prefix of the resource types that they create."""
 
 
-def judge(before: Side, after: Side, forgotten: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
-    """A finding for each export that is in the way of its own stack.
+def judge(
+    before: Side,
+    after: Side,
+    replaced: Mapping[Key, Replaced],
+    forgotten: Mapping[str, Mapping[str, Any]],
+    ids: Mapping[str, str],
+) -> Iterator[Finding]:
+    """A finding for each export that makes the update of its stack fail, and for each replaced resource with exports.
 
     :param forgotten: deployed templates of stacks that are no longer part of the account, by name.
+    :param ids: the ids of the stacks in the CDK CLI, by name.
     """
     users = _users(before, forgotten)
+    changed: set[Key] = set()
     for name, (stack, value) in before.exports.items():
         if stack not in after.templates or not users.get(name):
             continue
         now = after.templates[stack].exports.get(name)
-        if now != value:
-            why = _ADVICE.format(users=", ".join(sorted(users[name])))
+        if now == value:
+            for key in after.targets(stack, value):
+                if key in replaced and replaced[key].certainty == Replacement.YES and key not in changed:
+                    changed.add(key)
+                    what = f"{after.by_key[key].path} is replaced, so that its exports change"
+                    why = _advice(before, name, users[name], ids, is_removed=False)
+                    yield Finding(stack, f"export {name}", name, "export", Verdict.FAILING, what, why, stops=True)
+        else:
             what = "removed" if now is None else f"{value} -> {now}"
+            why = _advice(before, name, users[name], ids, is_removed=now is None)
             yield Finding(stack, f"export {name}", name, "export", Verdict.FAILING, what, why, stops=True)
 
 
+def _advice(before: Side, name: str, users: set[str], ids: Mapping[str, str], *, is_removed: bool) -> str:
+    """Why CloudFormation refuses the change, and the order of deployments that works."""
+    stack, value = before.exports[name]
+    why = (
+        f"CloudFormation refuses it, because {', '.join(sorted(users))} still {'uses' if len(users) == 1 else 'use'} it"
+    )
+    setting = _setting(before, stack, value)
+    gone = sorted(one for one in users if one not in ids)
+    if gone:
+        return f"{why}; {', '.join(gone)} is no longer part of the account: destroy it first, then deploy"
+    first = f"cdk deploy --exclusively {' '.join(ids[one] for one in sorted(users))}"
+    if is_removed:
+        return f"{why}; keep {setting} in the account file, run `{first}`, then deploy everything"
+    return (
+        f"{why}; remove {setting} from the account file, run `{first}`, then deploy everything; then set "
+        f"{setting} to the new value and deploy everything again"
+    )
+
+
+def _setting(side: Side, stack: str, value: str) -> str:
+    """The setting of the account file that creates the exported resource."""
+    for key in side.targets(stack, value):
+        type = side.by_key[key].type
+        for start, setting in _SETTINGS:
+            if type.startswith(start):
+                return setting
+    return "the setting"
+
+
 def _users(before: Side, forgotten: Mapping[str, Mapping[str, Any]]) -> dict[str, set[str]]:
-    """Stacks by the export that they import."""
+    """The importing stacks by export."""
     found: dict[str, set[str]] = {}
     for resource in before.resources():
         for reference in references(list(resource.properties.values())):

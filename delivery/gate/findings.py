@@ -1,4 +1,4 @@
-"""What the judges say of a change."""
+"""Findings and verdicts of the gate."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,17 +7,19 @@ from delivery.gate.templates import Resource
 
 
 class Verdict(StrEnum):
-    """What a change does, the least first."""
+    """The effect of a change, from the least to the most serious."""
 
     SAFE = "safe"
     INTERRUPTING = "interrupting"
     CONDITIONAL = "conditional"
-    """It may replace the resource, which CloudFormation alone knows."""
+    """It may replace the resource, which only CloudFormation can determine."""
     REPLACING = "replacing"
     WIDENING = "widening"
     DATA_LOSING = "data-losing"
+    UNJUDGED = "unjudged"
+    """No table contains the type or the property."""
     FAILING = "failing"
-    """CloudFormation would refuse it. No approval helps."""
+    """AWS or the Kubernetes API refuses it, so it cannot be approved."""
 
 
 @dataclass(frozen=True, order=True)
@@ -25,7 +27,7 @@ class Finding:
     """One change with its verdict.
 
     :param resource: logical id, or a Kubernetes object as ``Kind/namespace/name``.
-    :param path: construct path below the stack, for people.
+    :param path: construct path within the stack, for display.
     :param what: what changes.
     :param why: the reason for the verdict.
     :param stops: whether it needs an approval.
@@ -42,5 +44,5 @@ class Finding:
 
 
 def finding(resource: Resource, verdict: Verdict, what: str, why: str = "", *, stops: bool = False) -> Finding:
-    """What is to be said of a resource of a template."""
+    """A finding about a resource of a template."""
     return Finding(resource.stack, resource.path, resource.id, resource.type, verdict, what, why, stops)

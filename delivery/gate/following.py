@@ -1,4 +1,4 @@
-"""What follows from a change: resources that are replaced, and those that get another value by a reference."""
+"""Consequences of a change: replaced resources, and references whose value changes."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from delivery.gate.templates import Resource, Side
 from delivery.gate.values import Value
 
 _NEW_WITH_EACH_CHANGE = {"AWS::EC2::LaunchTemplate": (".LatestVersionNumber»", ".DefaultVersionNumber»")}
-"""Attributes that have another value after any change of the resource."""
+"""Attributes whose value changes with any change of the resource."""
 
 
 @dataclass(frozen=True)
 class Replaced:
-    """A resource in whose place a new one is made, and why.
+    """A replaced resource, and the reason.
 
-    :param place: the property that cannot change in place; empty where the type itself changes.
-    :param follows: the replaced resource that the property refers to, where that is why.
+    :param place: the property that cannot change in place; empty if the type itself changes.
+    :param follows: the replaced resource that the property refers to, if that is the reason.
     """
 
     resource: Resource
@@ -28,7 +28,7 @@ class Replaced:
 
 @dataclass(frozen=True)
 class Reference:
-    """A place among the properties of a resource, and the text there that refers to another resource."""
+    """A place among the properties of a resource, and its text, which refers to another resource."""
 
     resource: Resource
     place: Place
@@ -39,11 +39,11 @@ References = dict[Key, list[Reference]]
 
 
 def references_to(before: Side, after: Side) -> References:
-    """References of resources that both sides have, by the resource that they refer to."""
+    """References in resources that both sides have, by the resource that they refer to."""
     found: References = {}
     for resource in after.resources():
         if resource.key in before.by_key:
-            for place, text in _leaves(resource.properties):
+            for place, text in leaves(resource.properties):
                 for target in after.targets(resource.stack, text):
                     found.setdefault(target, []).append(Reference(resource, place, text))
     return found
@@ -52,7 +52,7 @@ def references_to(before: Side, after: Side) -> References:
 def replacements(
     changed: Iterable[Change], references: References, specification: Specification
 ) -> dict[Key, Replaced]:
-    """Resources that their own changes replace, and those that follow because they refer to one of these."""
+    """Resources that are replaced by their own changes, or because they refer to a replaced resource."""
     found: dict[Key, Replaced] = {}
     for change in changed:
         resource = change.after
@@ -76,7 +76,7 @@ def replacements(
 def updates(
     changed: Iterable[Change], replaced: dict[Key, Replaced], references: References
 ) -> Iterator[tuple[Reference, Resource]]:
-    """References whose text is the same, and whose value is another one; with the resource that they refer to."""
+    """References whose text is unchanged but whose value changes, with the resource that they refer to."""
     for key, cause in replaced.items():
         for one in references.get(key, ()):
             if one.resource.key not in replaced:
@@ -92,10 +92,11 @@ def _certainty(found: dict[Key, Replaced], key: Key) -> Replacement:
     return found[key].certainty if key in found else Replacement.NO
 
 
-def _leaves(value: Value, place: Place = ()) -> Iterator[tuple[Place, str]]:
+def leaves(value: Value, place: Place = ()) -> Iterator[tuple[Place, str]]:
+    """Every text inside a value, with its place."""
     if isinstance(value, str):
         yield place, value
         return
     items = value.items() if isinstance(value, dict) else enumerate(value)
     for name, item in items:
-        yield from _leaves(item, (*place, str(name)))
+        yield from leaves(item, (*place, str(name)))

@@ -1,13 +1,25 @@
-"""Puts the judges together."""
+"""The judgement of a deployment: all findings of all judges."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from delivery.assembly import Stack
-from delivery.gate import access, exports, kubernetes, network_access, resources
+from delivery.gate import (
+    access,
+    decisions,
+    exports,
+    held,
+    kubernetes,
+    network_access,
+    pipelines,
+    resources,
+    skipped,
+    taken,
+)
 from delivery.gate.changes import compare
 from delivery.gate.findings import Finding
+from delivery.gate.following import references_to, replacements
 from delivery.gate.specification import Specification
 from delivery.gate.templates import side
 
@@ -16,8 +28,8 @@ from delivery.gate.templates import side
 class Judgement:
     """What a deployment would change.
 
-    :param new: stacks that are not deployed, with how many resources each would have.
-    :param forgotten: stacks that are deployed, and that a deployment would leave as they are.
+    :param new: stacks that are not deployed yet, with the number of their resources.
+    :param forgotten: deployed stacks that are no longer part of the account; a deployment does not touch them.
     """
 
     findings: tuple[Finding, ...]
@@ -34,19 +46,26 @@ def judge(
 ) -> Judgement:
     """Judge what the deployment of an account's stacks would change.
 
-    :param before: templates that are deployed, by stack name. Everything in a stack without one is new, and safe.
+    :param before: templates that are deployed, by stack name. A stack without one is new as a whole, and safe.
     :param specification: Default: that of the installed CDK CLI.
     :param forgotten: templates of stacks that are deployed and no longer part of the account, by stack name.
     """
     stacks = tuple(stacks)
     known = specification or Specification.load()
     old, new = side(stacks, before), side(stacks)
+    changes, ids = compare(old, new), {stack.name: stack.id for stack in stacks}
+    replaced = replacements(changes.changed, references_to(old, new), known)
     found = [
-        *resources.judge(old, new, compare(old, new), known),
+        *resources.judge(old, new, changes, known),
         *access.judge(old, new),
+        *decisions.let_in(old, new),
         *network_access.judge(old, new),
         *kubernetes.judge(old, new),
-        *exports.judge(old, new, forgotten or {}),
+        *pipelines.judge(old, new),
+        *taken.judge(old, new, known),
+        *exports.judge(old, new, replaced, forgotten or {}, ids),
+        *held.judge(old, new, changes, replaced, forgotten or {}, ids),
+        *skipped.judge(stacks, before, old, new, replaced),
     ]
     return Judgement(
         findings=tuple(sorted(set(found))),

@@ -1,14 +1,16 @@
-"""Judges Kubernetes objects, wherever in an account's templates they are delivered."""
+"""Judges Kubernetes objects in all templates of an account."""
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from delivery.gate import rbac
+from delivery.gate import kinds, rbac
 from delivery.gate.changes import Difference, differences
 from delivery.gate.findings import Finding, Verdict
-from delivery.gate.immutable import why_immutable
+from delivery.gate.immutable import why_refused
+from delivery.gate.objects import judge as judge_object
+from delivery.gate.objects import loosens, opens
 from delivery.gate.shown import shown
 from delivery.gate.templates import Resource, Side
 from delivery.gate.values import text_of
@@ -16,32 +18,31 @@ from delivery.gate.values import text_of
 MANIFEST = "Custom::AWSCDK-EKS-KubernetesResource"
 _HOLD_DATA = {
     "CustomResourceDefinition": "every object of its kind is deleted with it",
-    "Namespace": "everything in it is deleted with it, volumes included",
-    "PersistentVolume": "what it points to is no longer found",
-    "PersistentVolumeClaim": "its volume is deleted where the storage class says so",
-    "Secret": "what only it holds is lost",
+    "Namespace": "everything in it is deleted with it, including volumes",
+    "PersistentVolume": "its target is no longer found",
+    "PersistentVolumeClaim": "its volume is deleted if the storage class does not retain it",
+    "Secret": "its data is lost unless another copy exists",
 }
 _GUARDS = {
-    "AuthorizationPolicy": "requests may pass that were refused",
-    "LimitRange": "pods may ask for more",
-    "MutatingWebhookConfiguration": "objects are no longer changed on their way in",
-    "NetworkPolicy": "traffic may pass that was refused",
-    "PeerAuthentication": "traffic may pass that is not encrypted or proved",
-    "RequestAuthentication": "tokens may pass that were refused",
-    "ResourceQuota": "a namespace may use more",
+    "AuthorizationPolicy": "requests that were refused may pass",
+    "EnvoyFilter": "requests that it checked or refused may pass",
+    "LimitRange": "pods may request more",
+    "MutatingWebhookConfiguration": "objects are no longer mutated at admission",
+    "NetworkPolicy": "traffic that was refused may pass",
+    "PeerAuthentication": "traffic without encryption or authentication may pass",
+    "RequestAuthentication": "tokens that were refused may pass",
     "ValidatingAdmissionPolicy": "objects may come in that were refused",
     "ValidatingAdmissionPolicyBinding": "objects may come in that were refused",
     "ValidatingWebhookConfiguration": "objects may come in that were refused",
 }
 _RUNNING = frozenset({"DaemonSet", "Deployment", "Gateway", "Ingress", "Service", "StatefulSet"})
-_POD_SECURITY = "pod-security.kubernetes.io/enforce"
-_POD_SECURITY_LEVELS = ("", "privileged", "baseline", "restricted")
+_UNKNOWN = "delivery/gate/kinds.toml does not contain the kind; add it there, or review and approve the change"
 _RBAC = frozenset({"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"})
 
 
 @dataclass(frozen=True)
 class Delivered:
-    """One object and the request that brings it."""
+    """One object and the request that applies it."""
 
     cluster: str
     name: str
@@ -61,14 +62,14 @@ Objects = dict[tuple[str, str], Delivered]
 
 
 def judge(before: Side, after: Side) -> Iterator[Finding]:
-    """Findings for the objects of clusters that both sides have, whichever request brings them."""
+    """Findings for the objects of clusters that both sides have, regardless of the request that applies them."""
     old, new = objects(before), objects(after)
     clusters = {cluster for cluster, _ in old}
     for key in old.keys() - new.keys():
         yield _removed(old[key])
     for key in new.keys() - old.keys():
         if key[0] in clusters:
-            yield new[key].finding(Verdict.SAFE, "new")
+            yield _added(new[key], old)
     for key in old.keys() & new.keys():
         if old[key].body != new[key].body:
             yield from _changed(old[key], new[key])
@@ -96,29 +97,57 @@ def _name(body: dict[str, Any]) -> str:
     return "/".join(part for part in (body["kind"], metadata.get("namespace"), metadata.get("name")) if part)
 
 
+def _added(one: Delivered, old: Objects) -> Finding:
+    if not kinds.subject_of(one.kind):
+        return one.finding(Verdict.UNJUDGED, "new", _UNKNOWN, stops=True)
+    namespace = one.body.get("metadata", {}).get("namespace")
+    others = [
+        other.body
+        for (cluster, _), other in old.items()
+        if (cluster, other.kind) == (one.cluster, one.kind) and other.body["metadata"].get("namespace") == namespace
+    ]
+    if loosens(one.kind, one.body, others):
+        why = "it allows traffic regardless of the other policies of its namespace"
+        return one.finding(Verdict.WIDENING, "new", why, stops=True)
+    if why := opens(one.kind, one.body):
+        return one.finding(Verdict.WIDENING, "new", why, stops=True)
+    return one.finding(Verdict.SAFE, "new")
+
+
 def _removed(one: Delivered) -> Finding:
     if why := _HOLD_DATA.get(one.kind):
         return one.finding(Verdict.DATA_LOSING, "removed", why, stops=True)
-    if why := _GUARDS.get(one.kind):
+    if why := _GUARDS.get(one.kind, "it may use more" if one.kind == "ResourceQuota" else ""):
         return one.finding(Verdict.WIDENING, "removed", why, stops=True)
     if one.kind in _RUNNING:
-        return one.finding(Verdict.INTERRUPTING, "removed", "whoever calls it gets no answer any more")
+        return one.finding(Verdict.INTERRUPTING, "removed", "its clients get no response any more")
+    subject = kinds.subject_of(one.kind)
+    if not subject:
+        return one.finding(Verdict.UNJUDGED, "removed", _UNKNOWN, stops=True)
+    if subject == "record":
+        return one.finding(Verdict.DATA_LOSING, "removed", "it no longer records events", stops=True)
     return one.finding(Verdict.SAFE, "removed")
 
 
 def _changed(old: Delivered, new: Delivered) -> Iterator[Finding]:
     found = tuple(differences(old.body, new.body))
     what = "; ".join(_shown(new, one) for one in found[:3])
-    if why := why_immutable(old.body, new.body, found):
-        yield new.finding(Verdict.REPLACING, what, why, stops=True)
+    if not kinds.subject_of(new.kind):
+        yield new.finding(Verdict.UNJUDGED, what, _UNKNOWN, stops=True)
+    elif why := why_refused(old.body, new.body, found):
+        yield new.finding(Verdict.FAILING, what, why, stops=True)
     elif new.kind in _GUARDS and any(one.place[0] != "metadata" for one in found):
-        yield new.finding(Verdict.WIDENING, what, f"{_GUARDS[new.kind]}; no comparison tells", stops=True)
-    elif _less_secure(old.body, new.body):
-        why = "pods may come in that were refused"
+        why = f"{_GUARDS[new.kind]}; the direction of the change is unknown"
         yield new.finding(Verdict.WIDENING, what, why, stops=True)
+    elif worse := judge_object(old.body, new.body):
+        for (verdict, reason), those in worse.items():
+            words = "; ".join(_shown(new, one) for one in those[:3])
+            yield new.finding(verdict, words, reason, stops=True)
     elif new.kind == "CustomResourceDefinition" and (gone := _versions(old.body) - _versions(new.body)):
         why = f"objects stored as {', '.join(sorted(gone))} can no longer be read"
         yield new.finding(Verdict.DATA_LOSING, what, why, stops=True)
+    elif _ends(old.body, new.body):
+        yield new.finding(Verdict.INTERRUPTING, what, "nothing of it runs any more")
     elif any(one.place[:2] == ("spec", "template") for one in found) and _is_alone(new.body):
         yield new.finding(Verdict.INTERRUPTING, what, "its only pod is replaced")
     else:
@@ -136,7 +165,7 @@ def _permissions(cluster: str, old: Objects, new: Objects) -> Iterator[Finding]:
             speaker = by_name.get(permission.binding)
             if speaker:
                 what = f"{subject} {permission}"
-                yield speaker.finding(Verdict.WIDENING, what, "it may do more in the cluster", stops=True)
+                yield speaker.finding(Verdict.WIDENING, what, "it has more permissions in the cluster", stops=True)
 
 
 def _shown(one: Delivered, difference: Difference) -> str:
@@ -145,20 +174,22 @@ def _shown(one: Delivered, difference: Difference) -> str:
     return shown(difference)
 
 
-def _less_secure(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    """Whether a namespace lets in pods of a level below that of before."""
-    levels = [body.get("metadata", {}).get("labels", {}).get(_POD_SECURITY, "") for body in (old, new)]
-    if old["kind"] != "Namespace" or any(level not in _POD_SECURITY_LEVELS for level in levels):
-        return False
-    return _POD_SECURITY_LEVELS.index(levels[1]) < _POD_SECURITY_LEVELS.index(levels[0])
-
-
 def _versions(definition: dict[str, Any]) -> set[str]:
     return {one["name"] for one in definition.get("spec", {}).get("versions", ()) if one.get("served", True)}
 
 
+def _ends(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Whether a workload is scaled to nothing, or no longer started."""
+    before, after = (one.get("spec", {}) for one in (old, new))
+    is_stopped = text_of(after.get("replicas", "1")) == "0" != text_of(before.get("replicas", "1"))
+    is_suspended = (
+        text_of(after.get("suspend", "false")).lower() == "true" != text_of(before.get("suspend", "")).lower()
+    )
+    return is_stopped or is_suspended
+
+
 def _is_alone(body: dict[str, Any]) -> bool:
-    """Whether a workload has one pod, or replaces all at once."""
+    """Whether a workload has one pod, or replaces all pods at once."""
     spec = body.get("spec", {})
     recreated = spec.get("strategy", {}).get("type") == "Recreate"
     return recreated or (body["kind"] in ("Deployment", "StatefulSet") and spec.get("replicas", 1) == 1)

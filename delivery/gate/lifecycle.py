@@ -1,4 +1,4 @@
-"""Judges the lifecycle rules of buckets: which objects are deleted sooner than before."""
+"""Judges the lifecycle rules of buckets: objects that expire sooner than before."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,17 +14,19 @@ _DAYS = {
 
 
 def shortened(change: Change) -> Iterator[Finding]:
-    """A finding for each rule that deletes what no rule deleted so soon."""
+    """A finding for each rule that deletes objects sooner than any rule did before."""
     if change.after.type != "AWS::S3::Bucket":
         return
     before, after = _rules(change.before.properties), _rules(change.after.properties)
     for rule in after:
         for name, place in _DAYS.items():
             days = _days(rule, place)
-            known = [_days(old, place) for old in before if _what(old) == _what(rule)]
+            known = [_days(old, place) for old in before if _objects_of(old) == _objects_of(rule)]
             if days and not any(old and old <= days for old in known):
                 what = f"{name}: {min((old for old in known if old), default='never')} -> {days:g} days"
-                why = f"objects of {_what(rule) or 'the whole bucket'} are deleted sooner, those of now included"
+                why = (
+                    f"objects of {_objects_of(rule) or 'the whole bucket'} are deleted sooner, including existing ones"
+                )
                 yield finding(change.after, Verdict.DATA_LOSING, what, why, stops=True)
 
 
@@ -33,13 +35,13 @@ def _rules(properties: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [rule for rule in rules if isinstance(rule, dict) and rule.get("Status") == "Enabled"]
 
 
-def _what(rule: Mapping[str, Any]) -> str:
-    """The objects that a rule is about."""
+def _objects_of(rule: Mapping[str, Any]) -> str:
+    """The objects that a rule applies to."""
     return " ".join(str(rule[key]) for key in ("Prefix", "TagFilters", "ObjectSizeGreaterThan") if key in rule)
 
 
 def _days(rule: Mapping[str, Any], place: tuple[str, ...]) -> float:
-    """Days until the deletion; 0 where the rule has none."""
+    """Days until the deletion; 0 if the rule deletes nothing."""
     value: Any = rule
     for name in place:
         value = value.get(name, {}) if isinstance(value, dict) else {}

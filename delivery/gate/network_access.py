@@ -1,9 +1,9 @@
-"""Judges what network traffic security groups let through."""
+"""Judges the network traffic that security groups allow."""
 
-import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from delivery.gate.addresses import is_within, network
 from delivery.gate.findings import Finding, Verdict, finding
 from delivery.gate.templates import Resource, Side
 from delivery.gate.values import Value, text_of
@@ -25,7 +25,7 @@ _BY_NUMBER = {"6": "tcp", "17": "udp", "1": "icmp"}
 
 @dataclass(frozen=True)
 class Rule:
-    """Traffic that is let through.
+    """Allowed traffic.
 
     :param peer: addresses, security group or prefix list on the other side.
     """
@@ -36,18 +36,18 @@ class Rule:
     peer: str
 
     def covers(self, other: "Rule") -> bool:
-        """Whether all that ``other`` lets through is let through by this one."""
+        """Whether this one allows all traffic that ``other`` allows."""
         return (
             self.way == other.way
             and self.protocol in (_ALL, other.protocol)
             and (self.protocol == _ALL or _ports_cover(self.ports, other.ports))
-            and _peer_covers(self.peer, other.peer)
+            and is_within(other.peer, self.peer)
         )
 
     def is_public(self) -> bool:
-        """Whether addresses of the internet are among those on the other side."""
-        network = _network(self.peer)
-        return bool(network and not network.is_private)
+        """Whether the other side includes public addresses."""
+        found = network(self.peer)
+        return bool(found and not found.is_private)
 
     def __str__(self) -> str:
         ports = self.ports if isinstance(self.ports, str) else "-".join(str(port) for port in dict.fromkeys(self.ports))
@@ -62,10 +62,10 @@ class _Group:
 
 
 def judge(before: Side, after: Side) -> Iterator[Finding]:
-    """A finding for each rule that lets through what nothing let through before.
+    """A finding for each rule that allows traffic which no rule allowed before.
 
-    The rules of a group that is new are judged only by whether the internet comes in. What goes out to another group is
-    judged where it comes in.
+    The rules of a new group are judged only by whether they allow ingress from the internet. Egress to another group is
+    judged by the ingress rules of that group.
     """
     old, new = _groups(before), _groups(after)
     for name, group in new.items():
@@ -77,9 +77,9 @@ def judge(before: Side, after: Side) -> Iterator[Finding]:
             if known and any(one.covers(rule) for one in known.rules):
                 continue
             comes_in = rule.way == "ingress"
-            if (comes_in or _network(rule.peer)) and (not is_new or (comes_in and rule.is_public())):
-                why = "more may reach it" if comes_in else "it may reach more"
-                yield finding(group.own, Verdict.WIDENING, f"lets through {rule}", why, stops=True)
+            if (comes_in or network(rule.peer)) and (not is_new or (comes_in and rule.is_public())):
+                why = "it accepts more traffic" if comes_in else "it may send more traffic"
+                yield finding(group.own, Verdict.WIDENING, f"allows {rule}", why, stops=True)
 
 
 def _groups(side: Side) -> dict[str, _Group]:
@@ -116,7 +116,7 @@ def _ports(properties: Mapping[str, Value]) -> tuple[int, int] | str:
     first, last = text_of(properties.get("FromPort", "-1")), text_of(properties.get("ToPort", "-1"))
     try:
         whole = int(first), int(last)
-    except ValueError:  # known only when it is deployed
+    except ValueError:  # known only at deployment
         return f"{first}-{last}"
     return _ALL_PORTS if whole == (-1, -1) else whole
 
@@ -125,21 +125,3 @@ def _ports_cover(mine: tuple[int, int] | str, theirs: tuple[int, int] | str) -> 
     if isinstance(mine, str) or isinstance(theirs, str):
         return mine in (theirs, _ALL_PORTS)
     return mine[0] <= theirs[0] and theirs[1] <= mine[1]
-
-
-def _peer_covers(mine: str, theirs: str) -> bool:
-    if mine == theirs:
-        return True
-    one, other = _network(mine), _network(theirs)
-    if isinstance(one, ipaddress.IPv4Network) and isinstance(other, ipaddress.IPv4Network):
-        return other.subnet_of(one)
-    if isinstance(one, ipaddress.IPv6Network) and isinstance(other, ipaddress.IPv6Network):
-        return other.subnet_of(one)
-    return False
-
-
-def _network(peer: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
-    try:
-        return ipaddress.ip_network(peer, strict=False)
-    except ValueError:
-        return None

@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-l
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from delivery.gate.values import Value, text_of
@@ -14,16 +15,16 @@ _ANYONE = "AWS:*"
 _ACCOUNT_ROOT = re.compile(r"^AWS:arn:[^:]+:iam::(\d{12}):root$")
 _ARN_ACCOUNT = re.compile(r"^AWS:arn:[^:]+:(?:iam|sts)::(\d{12}):")
 _CLOSED_SETS = frozenset({"StringEquals", "ArnEquals", "StringEqualsIgnoreCase", "ForAllValues:StringEquals"})
-"""Condition operators that a shorter list of values narrows."""
+"""Condition operators for which fewer values are more restrictive."""
 _PATTERN_SETS = frozenset({"StringLike", "ArnLike"})
 
 
 @dataclass(frozen=True)
 class Names:
-    """Those that patterns match, or all but those: ``Action`` and ``NotAction``, ``Resource`` and ``NotResource``.
+    """A set of names by patterns: ``Action`` and ``NotAction``, ``Resource`` and ``NotResource``.
 
-    :param but: whether it is all that the patterns do not match.
-    :param any_case: whether capitals mean nothing, as in names of actions.
+    :param but: whether the set is the complement of the patterns.
+    :param any_case: whether matching ignores case, as for actions.
     """
 
     patterns: tuple[str, ...]
@@ -31,7 +32,7 @@ class Names:
     any_case: bool = False
 
     def covers(self, other: "Names") -> bool:
-        """Whether it holds everything that ``other`` holds, as far as that can be known without asking AWS."""
+        """Whether it contains all of ``other``, as far as that can be decided without AWS."""
         mine, theirs = self._folded(), other._folded()
         if not self.but and "*" in mine:
             return True
@@ -51,7 +52,7 @@ class Names:
 class Statement:
     """One statement of a policy.
 
-    :param principals: as ``kind:name``; None where the policy is that of a principal.
+    :param principals: as ``kind:name``; None in an identity-based policy.
     """
 
     allows: bool
@@ -61,7 +62,7 @@ class Statement:
     conditions: tuple[tuple[str, str, tuple[str, ...]], ...]
 
     def covers(self, other: "Statement") -> bool:
-        """Whether everything that ``other`` is about is something that this one is about."""
+        """Whether this statement applies to everything that ``other`` applies to."""
         return (
             self.allows == other.allows
             and self.actions.covers(other.actions)
@@ -71,7 +72,7 @@ class Statement:
         )
 
     def split(self) -> Iterator["Statement"]:
-        """One statement for each pair of action and resource, so that several others together may cover it."""
+        """One statement for each pair of action and resource, so that several others can cover it together."""
         for actions in _each(self.actions):
             for resources in _each(self.resources):
                 for principals in _each(self.principals) if self.principals else (None,):
@@ -85,7 +86,7 @@ class Statement:
 
 
 def statements(document: Value) -> list[Statement]:
-    """The statements of a policy document in its one form."""
+    """The statements of a policy document in normal form."""
     if not isinstance(document, dict):
         return []
     found = document.get("Statement", [])
@@ -93,7 +94,7 @@ def statements(document: Value) -> list[Statement]:
 
 
 def widened(before: Sequence[Statement], after: Sequence[Statement]) -> list[str]:
-    """What the statements of ``after`` allow that those of ``before`` do not, in words."""
+    """The permissions that ``after`` grants and ``before`` does not, in words."""
     allowed = [one for one in before if one.allows]
     denied = [one for one in after if not one.allows]
     found = []
@@ -106,7 +107,7 @@ def widened(before: Sequence[Statement], after: Sequence[Statement]) -> list[str
 
 
 def reaches_outside(statement: Statement, account: str) -> bool:
-    """Whether a statement allows something to everybody, or to another account than ``account``."""
+    """Whether a statement grants access to everyone, or to an account other than ``account``."""
     if not statement.allows or statement.principals is None:
         return False
     if statement.principals.but:
@@ -121,12 +122,12 @@ def reaches_outside(statement: Statement, account: str) -> bool:
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether ``pattern`` matches everything that ``name``, which may be a pattern itself, matches."""
+    """Whether ``pattern`` matches every name that ``name`` matches, which may itself be a pattern."""
     return bool(re.fullmatch(_regex(pattern), name, re.DOTALL))
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether two patterns may match the same name. Says so when in doubt."""
+    """Whether two patterns may match the same name. True in case of doubt."""
     if matches(one, other) or matches(other, one):
         return True
     if not any(sign in one or sign in other for sign in "*?"):
@@ -137,8 +138,9 @@ def overlap(one: str, other: str) -> bool:
     return heads and tails
 
 
+@cache
 def _regex(pattern: str) -> str:
-    """``*`` matches anything, ``?`` one character, but not the ``*`` of a pattern."""
+    """Match patterns: ``*`` matches anything, ``?`` one character except the ``*`` of a pattern."""
     return "".join({"*": ".*", "?": "[^*]"}.get(sign) or re.escape(sign) for sign in pattern)
 
 
@@ -151,13 +153,18 @@ def _statement(body: dict[str, Any]) -> Statement:
         conditions=tuple(
             (
                 operator,
-                key.lower(),
+                _lowered(key),
                 tuple(text_of(value) for value in (values if isinstance(values, list) else [values])),
             )
             for operator, keys in sorted(body.get("Condition", {}).items())
             for key, values in (sorted(keys.items()) if isinstance(keys, dict) else [("", text_of(keys))])
         ),
     )
+
+
+def _lowered(key: str) -> str:
+    """A condition key, whose case has no meaning. References in it, such as to the issuer of a cluster, keep theirs."""
+    return "".join(part if part.startswith("«") else part.lower() for part in re.split("(«[^»]*»)", key))
 
 
 def _names(body: dict[str, Any], key: str, *, any_case: bool = False) -> Names:
@@ -186,7 +193,7 @@ def _principals_cover(mine: Names | None, theirs: Names | None) -> bool:
 
 
 def _principal_covers(mine: str, theirs: str) -> bool:
-    """Names of principals are no patterns, but everybody covers anybody, and an account its own."""
+    """Whether one principal covers another: ``*`` covers all, an account its principals, and a name only itself."""
     if mine in (theirs, _ANYONE):
         return True
     whole, owner = _ACCOUNT_ROOT.match(mine), _ARN_ACCOUNT.match(theirs)
@@ -196,7 +203,7 @@ def _principal_covers(mine: str, theirs: str) -> bool:
 def _condition_holds(
     mine: tuple[str, str, tuple[str, ...]], others: Iterable[tuple[str, str, tuple[str, ...]]]
 ) -> bool:
-    """Whether a condition is true wherever all of ``others`` are."""
+    """Whether a condition holds whenever all of ``others`` hold."""
     operator, key, values = mine
     for their_operator, their_key, their_values in others:
         if (their_operator, their_key) != (operator, key):
@@ -211,7 +218,7 @@ def _condition_holds(
 
 
 def _tied_to_account(statement: Statement, account: str) -> bool:
-    """Whether a condition leaves only this account of everybody."""
+    """Whether a condition restricts ``*`` to this account."""
     keys = {"aws:principalaccount", "aws:sourceaccount", "kms:calleraccount", "aws:principalarn", "aws:resourceaccount"}
     return any(
         key in keys and operator in _CLOSED_SETS | _PATTERN_SETS and all(account in value for value in values)
@@ -231,7 +238,7 @@ def _each(names: Names) -> Iterator[Names]:
 
 
 def _merged(whole: Statement, missing: Sequence[Statement]) -> Statement:
-    """The uncovered parts of a statement as one, for people: it names no more than what is new."""
+    """The uncovered parts of a statement as one, for display: it contains only what is new."""
     actions = dict.fromkeys(pattern for one in missing for pattern in one.actions.patterns)
     resources = dict.fromkeys(pattern for one in missing for pattern in one.resources.patterns)
     principals = dict.fromkeys(pattern for one in missing if one.principals for pattern in one.principals.patterns)

@@ -1,4 +1,4 @@
-"""Who may do what in a cluster, as roles, bindings and aggregation add up to it.
+"""The effective permissions in a cluster, from roles, bindings and aggregation.
 
 https://kubernetes.io/docs/reference/access-authn-authz/rbac/
 """
@@ -12,10 +12,10 @@ _EVERYWHERE = "*"
 
 @dataclass(frozen=True)
 class Permission:
-    """One verb on one resource, or all of a role that Kubernetes or a chart brings.
+    """One verb on one resource, or a whole role that Kubernetes or a chart defines.
 
     :param scope: a namespace, or ``*``.
-    :param binding: name of the binding that gives it; equal permissions of other bindings are the same.
+    :param binding: name of the binding that grants it; it is ignored in comparisons.
     """
 
     scope: str
@@ -39,7 +39,7 @@ class Permission:
 
 
 def permissions(objects: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Permission, ...]]:
-    """What each subject of a binding may do."""
+    """The permissions of each subject of a binding."""
     roles = {
         (one["kind"], _namespace(one), one["metadata"]["name"]): one for one in objects if "Binding" not in one["kind"]
     }
@@ -57,7 +57,7 @@ def permissions(objects: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Permiss
 
 
 def widened(before: Sequence[Permission], after: Sequence[Permission]) -> list[Permission]:
-    """Permissions of ``after`` that none of ``before`` covers, verbs of the same resource as one."""
+    """Permissions of ``after`` that none of ``before`` covers, with the verbs of a resource combined."""
     new = [one for one in after if not any(old.covers(one) for old in before)]
     verbs: dict[Permission, list[str]] = {}
     for one in new:
@@ -68,7 +68,7 @@ def widened(before: Sequence[Permission], after: Sequence[Permission]) -> list[P
 def _of_role(
     kind: str, namespace: str, name: str, roles: Mapping[tuple[str, str, str], Mapping[str, Any]]
 ) -> Iterator[Permission]:
-    """The rules of a role, with those that it takes from others. Of one that is not ours, its name stands for them."""
+    """The rules of a role, including aggregated ones. A role that no template contains is represented by its name."""
     role = roles.get((kind, namespace, name))
     if name == "cluster-admin":
         yield from (Permission("", "*", everything) for everything in ("*.*", "URL *"))
@@ -87,7 +87,7 @@ def _of_role(
 
 
 def _is_part(other: Mapping[str, Any], name: str, role: Mapping[str, Any] | None) -> bool:
-    """Whether aggregation adds a role to another, as Kubernetes does it for `view`, `edit` and `admin`."""
+    """Whether a role is aggregated to another, as Kubernetes does for ``view``, ``edit`` and ``admin``."""
     labels = other["metadata"].get("labels", {})
     if role is None:
         return bool(labels.get(f"rbac.authorization.k8s.io/aggregate-to-{name}") == "true")
@@ -107,7 +107,7 @@ def _of_rules(role: Mapping[str, Any]) -> Iterator[Permission]:
 
 
 def _resource_covers(mine: str, theirs: str) -> bool:
-    """``pods/log.`` and the like: resource, then group. A star stands for every one of either."""
+    """The resource and its group, such as ``pods/log.``; ``*`` matches any."""
     if mine == theirs:
         return True
     if mine.startswith("URL ") or theirs.startswith("URL "):

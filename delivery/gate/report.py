@@ -1,4 +1,4 @@
-"""The gate's findings for people."""
+"""The report of the gate's findings."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +13,7 @@ _ORDER = list(Verdict)
 
 
 def report(account: str, judgement: Judgement, decision: Decision) -> str:
-    """What would change, stack by stack, the worst first, and how to approve what is stopped."""
+    """The changes of each stack, the worst first, and the approvals for those that are stopped."""
     parts: list[str] = []
     stopped = set(decision.stopped)
     reasons = dict(decision.approved)
@@ -26,12 +26,12 @@ def report(account: str, judgement: Judgement, decision: Decision) -> str:
         parts.append("\n".join([f"{stack}:", *(f"  {line}" for line in (*lines, *_followers(following)))]))
     if judgement.new:
         names = ", ".join(f"{name} ({number} resources)" for name, number in judgement.new.items())
-        parts.append(f"not deployed yet, everything in them is new: {names}")
+        parts.append(f"new stacks, not deployed yet: {names}")
     if judgement.forgotten:
         names = ", ".join(judgement.forgotten)
-        parts.append(f"no longer part of the account, and left as they are until somebody destroys them: {names}")
+        parts.append(f"no longer part of the account, and unchanged until they are destroyed: {names}")
     if not parts:
-        parts.append("nothing would change")
+        parts.append("the deployment changes nothing")
     parts += decision.remarks
     if decision.stopped:
         may = [one for one in decision.stopped if one.verdict != Verdict.FAILING]
@@ -47,7 +47,7 @@ def _by_weight(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _followers(findings: Sequence[Finding]) -> Iterator[str]:
-    """One line for resources that are replaced only because others are, and hold nothing."""
+    """One line for stateless resources that are replaced only because others are."""
     if findings:
         types = Counter(one.type.removeprefix("AWS::") for one in findings)
         words = ", ".join(f"{number} {type}" for type, number in types.items())

@@ -1,11 +1,13 @@
-"""Changes in words, on one line, without secrets."""
+"""Formats changes on one line, without secrets."""
 
 import re
+from collections.abc import Sequence
 
 from delivery.gate.changes import Difference
 from delivery.gate.values import Value, text_of
 
 _MOST = 60
+_MOST_SHOWN = 3
 _SECRET = re.compile(
     r"password|secretstring|privatekey|clientsecret|authtoken|access_?key$|(^|[._])token$", re.IGNORECASE
 )
@@ -13,12 +15,19 @@ _HIDDEN = "(hidden)"
 
 
 def shown(difference: Difference) -> str:
-    """``Place: before -> after``; of long texts the part that differs, of secrets nothing."""
+    """``Place: before -> after``; long texts are reduced to the part that differs, secrets are omitted."""
     place = ".".join(difference.place)
     if any(_SECRET.search(name) for name in difference.place):
         return f"{place}: {_HIDDEN}"
     before, after = _text(difference.before), _text(difference.after)
     return f"{place}: {_around(before, after)} -> {_around(after, before)}"
+
+
+def words(differences: Sequence[Difference]) -> str:
+    """The first of several changes, and the number of the others."""
+    found = [shown(one) for one in differences[:_MOST_SHOWN]]
+    more = len(differences) - len(found)
+    return "; ".join([*found, f"and {more} more"] if more else found)
 
 
 def _text(value: Value | None) -> str:
@@ -34,7 +43,7 @@ def _without_secrets(value: Value) -> Value:
 
 
 def _around(text: str, other: str) -> str:
-    """A long text from shortly before the place where it differs."""
+    """An excerpt of a long text around the first difference."""
     if len(text) <= _MOST:
         return text
     same = next((n for n, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), 0)

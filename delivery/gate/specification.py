@@ -28,7 +28,7 @@ ALSO_STATEFUL = frozenset(
         "AWS::EKS::Cluster",  # every object in its API
         "AWS::Glue::Database",  # its tables, those that jobs made included
         "AWS::Glue::Table",  # partitions that jobs registered
-        "AWS::Kinesis::Stream",  # records that nobody has read yet
+        "AWS::Kinesis::Stream",  # unread records
         "AWS::Route53::HostedZone",  # name servers that the parent domain delegates to, records of others
         "AWS::SNS::Topic",  # subscriptions that people made
         "AWS::SecretsManager::Secret",  # a password that others use
@@ -60,7 +60,7 @@ class Specification:
     @classmethod
     @functools.cache
     def load(cls, path: Path = DATABASE) -> Self:
-        """:raises DeliveryError: where ``path`` is not there."""
+        """:raises DeliveryError: if ``path`` is not there."""
         try:
             schema = json.loads(gzip.decompress(path.read_bytes()))["schema"]
         except FileNotFoundError:
@@ -99,6 +99,19 @@ class Specification:
             if not any("causesReplacement" in one for one in properties.values()):
                 break  # the type of its value is the same wherever it is used, and says nothing
         return verdict
+
+    def properties_of(self, type: str) -> tuple[str, ...]:
+        """Names of the properties that a type has, none for an unknown type."""
+        return tuple(self._types.get(type, {}).get("properties", {}))
+
+    def properties_at(self, type: str, place: tuple[str, ...]) -> tuple[str, ...]:
+        """Names of the properties below a place, none where it holds a plain value or does not exist."""
+        properties = self._types.get(type, {}).get("properties", {})
+        for name in place:
+            if name not in properties:
+                return ()
+            properties = self._properties(properties[name]["type"])
+        return tuple(properties)
 
     def knows(self, type: str, place: tuple[str, ...]) -> bool:
         """Whether the type has a property at ``place``."""

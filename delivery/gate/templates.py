@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from delivery.assembly import Stack
-from delivery.gate.values import Surroundings, Value, canonical, references, text_of
+from delivery.gate.values import TOKEN, Surroundings, Value, canonical, references, text_of
 
+_MAY_BE_KNOWN = re.compile("«(import|output):|{{resolve:ssm:")
+_PARAMETER = re.compile(r"\{\{resolve:ssm:([^:}]+)(?::\d+)?\}\}")
 _LOCAL = re.compile(r"^([A-Za-z0-9]+)(?:\.(.+))?$")
 
 
@@ -38,6 +40,7 @@ class Template:
     """One stack's template."""
 
     stack: str
+    region: str
     resources: dict[str, Resource]
     outputs: dict[str, str]
     exports: dict[str, str]
@@ -85,6 +88,15 @@ class Side:
 
         return re.sub(r"«([^«»]*)»", put, text)
 
+    def literal(self, reference: str) -> str | None:
+        """The value of an import or an output of another stack that is written out, or None."""
+        found = None
+        if reference.startswith("import:"):
+            found = self.exports.get(reference.removeprefix("import:"))
+        elif reference.startswith("output:"):
+            found = self._output(reference)
+        return found[1] if found and not TOKEN.search(found[1]) else None
+
     def _output(self, reference: str) -> tuple[str, str] | None:
         _, stack, name = reference.split(":", 2)
         template = self.templates.get(stack)
@@ -117,7 +129,48 @@ def side(stacks: Iterable[Stack], templates: Mapping[str, Mapping[str, Any]] | N
         source = stack.template if templates is None else templates.get(stack.name)
         if source is not None:
             found[stack.name] = _read(stack, source)
-    return Side(account, found)
+    return _with_known_values(Side(account, found))
+
+
+def _with_known_values(side: Side) -> Side:
+    """The same with every value of another stack's output, or of a parameter of Systems Manager, where it is used.
+
+    Only what the templates write out is known; what refers to a resource stays a reference.
+    """
+    parameters = {
+        text_of(one.properties["Name"]): text_of(one.properties.get("Value", ""))
+        for one in side.resources()
+        if one.type == "AWS::SSM::Parameter" and "Name" in one.properties
+    }
+    templates = {
+        name: replace(
+            template,
+            resources={
+                id: replace(
+                    one, properties={key: _known(side, parameters, item) for key, item in one.properties.items()}
+                )
+                for id, one in template.resources.items()
+            },
+        )
+        for name, template in side.templates.items()
+    }
+    return Side(side.account, templates)
+
+
+def _known(side: Side, parameters: Mapping[str, str], value: Value) -> Value:
+    if isinstance(value, dict):
+        return {key: _known(side, parameters, item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_known(side, parameters, item) for item in value]
+
+    def of_output(match: re.Match[str]) -> str:
+        found = side.literal(match.group(1))
+        return match.group(0) if found is None else found
+
+    def of_parameter(match: re.Match[str]) -> str:
+        return parameters.get(match.group(1), match.group(0))
+
+    return _PARAMETER.sub(of_parameter, TOKEN.sub(of_output, value)) if _MAY_BE_KNOWN.search(value) else value
 
 
 def _read(stack: Stack, source: Mapping[str, Any]) -> Template:
@@ -143,7 +196,7 @@ def _read(stack: Stack, source: Mapping[str, Any]) -> Template:
         for id, body in source.get("Outputs", {}).items()
         if "Export" in body
     }
-    return Template(stack.name, resources, outputs, exports)
+    return Template(stack.name, stack.region, resources, outputs, exports)
 
 
 def _default_deletion(body: Mapping[str, Any]) -> str:

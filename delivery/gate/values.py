@@ -1,8 +1,8 @@
-"""Values of templates in one form, so that two that mean the same are equal.
+"""Template values in normal form, so that equivalent values are equal.
 
-Numbers and booleans become text, as CloudFormation takes them. `Fn::Join` and `Fn::Sub` become text in which
-``«Id»``, ``«Id.Attribute»``, ``«import:Export»`` and ``«output:Stack:Output»`` stand for what is known only when
-it is deployed; account, region and partition are filled in. Policy documents are in order, other sets too.
+Numbers and booleans become text, as in CloudFormation. ``Fn::Join`` and ``Fn::Sub`` become text in which ``«Id»``,
+``«Id.Attribute»``, ``«import:Export»`` and ``«output:Stack:Output»`` represent values that are known only at
+deployment. Account, Region and partition are filled in. Policy documents and other sets are sorted.
 """
 
 import json
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Value = str | dict[str, Any] | list[Any]
-"""A value in that one form."""
+"""A value in normal form."""
 
 _SETS = frozenset(
     {
@@ -42,11 +42,11 @@ TOKEN = re.compile(r"«([^«»]*)»")
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the values of a template are read with.
+    """The context for reading the values of a template.
 
     :param pseudo: values of ``AWS::Region`` and the like.
     :param parameters: defaults by name.
-    :param conditions: their definitions by name, so that a change of one is a change wherever it is used.
+    :param conditions: definitions by name, so that a changed condition is a change wherever it is used.
     """
 
     pseudo: Mapping[str, str]
@@ -70,6 +70,11 @@ class Surroundings:
                 name: scalar(parameter["Default"])
                 for name, parameter in template.get("Parameters", {}).items()
                 if "Default" in parameter and not parameter.get("Type", "").startswith("AWS::SSM")
+            }
+            | {
+                name: f"{{{{resolve:ssm:{parameter['Default']}}}}}"
+                for name, parameter in template.get("Parameters", {}).items()
+                if "Default" in parameter and parameter.get("Type", "").startswith("AWS::SSM")
             },
             conditions=template.get("Conditions", {}),
             mappings=template.get("Mappings", {}),
@@ -77,7 +82,7 @@ class Surroundings:
 
 
 def scalar(value: object) -> str:
-    """A number, boolean or text as CloudFormation takes it. It keeps no other characters than ASCII in templates."""
+    """A number, boolean or text as CloudFormation stores it, which replaces non-ASCII characters in templates."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None:
@@ -86,9 +91,9 @@ def scalar(value: object) -> str:
 
 
 def canonical(value: Any, around: Surroundings, *, name: str = "") -> Value:
-    """A value of a template in the one form.
+    """A value of a template in normal form.
 
-    :param name: the property that it is a value of.
+    :param name: the property of the value.
     """
     if isinstance(value, dict):
         if len(value) == 1:
@@ -109,8 +114,15 @@ def canonical(value: Any, around: Surroundings, *, name: str = "") -> Value:
     return scalar(value)
 
 
+def policy_document(text: str) -> dict[str, Any]:
+    """A policy document in normal form, from the text that a template contains in its place, in normal form, too."""
+    document: dict[str, Any] = json.loads(text)
+    found = document.get("Statement", [])
+    return {**document, "Statement": [_statement(one) for one in (found if isinstance(found, list) else [found])]}
+
+
 def references(value: Value) -> Iterator[str]:
-    """Everything between ``«`` and ``»``, that inside of others included."""
+    """Everything between ``«`` and ``»``, including nested ones."""
     if isinstance(value, str):
         for match in TOKEN.finditer(value):
             yield match.group(1)
@@ -123,7 +135,7 @@ def references(value: Value) -> Iterator[str]:
 
 
 def text_of(value: Value) -> str:
-    """A value for people to read, on one line."""
+    """The value on one line, for display."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
@@ -142,14 +154,23 @@ def _called(function: str, argument: Any, around: Surroundings) -> Value:
             return _joined(argument, around)
         case "Fn::Sub":
             return _substituted(argument, around)
-        case "Fn::FindInMap" if all(isinstance(key, str) for key in argument[:3]):
-            top, first, second = argument[:3]
-            found = around.mappings.get(top, {}).get(first, {}).get(second)
-            return canonical(found, around) if found is not None else {function: [str(key) for key in argument]}
+        case "Fn::FindInMap":
+            return _found_in_map(argument, around)
+        case "Fn::Select":
+            return _selected(argument, around)
+        case "Fn::Split":
+            text = canonical(argument[1], around)
+            if isinstance(text, str) and not TOKEN.search(text):
+                return list(text.split(scalar(argument[0])))
+        case "Fn::ToJsonString":
+            return json.dumps(canonical(argument, around))
         case "Condition":
             return {"Condition": canonical(around.conditions.get(argument, argument), around)}
         case "Fn::If":
             condition, *rest = argument
+            holds = _holds(around.conditions.get(condition), around)
+            if holds is not None:
+                return canonical(rest[0 if holds else 1], around)
             return {function: [canonical({"Condition": condition}, around), *(canonical(one, around) for one in rest)]}
     return {function: canonical(argument, around)}
 
@@ -158,6 +179,38 @@ def _referred(name: str, around: Surroundings) -> str:
     if name in around.pseudo:
         return around.pseudo[name]
     return around.parameters.get(name, f"«{name}»")
+
+
+def _found_in_map(argument: Any, around: Surroundings) -> Value:
+    keys = [canonical(key, around) for key in argument[:3]]
+    found: Any = around.mappings
+    for key in keys:
+        found = found.get(key) if isinstance(found, Mapping) and isinstance(key, str) else None
+    return canonical(found, around) if found is not None else {"Fn::FindInMap": keys}
+
+
+def _selected(argument: Any, around: Surroundings) -> Value:
+    index, items = canonical(argument[0], around), canonical(argument[1], around)
+    is_known = isinstance(items, list) and isinstance(index, str) and index.isdigit() and int(index) < len(items)
+    return items[int(index)] if is_known else {"Fn::Select": [index, items]}  # type: ignore[index, arg-type]
+
+
+def _holds(condition: Any, around: Surroundings) -> bool | None:
+    """Whether a condition is true; None if it is known only at deployment."""
+    if not isinstance(condition, Mapping) or len(condition) != 1:
+        return None
+    ((function, argument),) = condition.items()
+    if function == "Condition":
+        return _holds(around.conditions.get(argument), around)
+    if function == "Fn::Equals":
+        one, other = (canonical(value, around) for value in argument)
+        return None if any(TOKEN.search(text_of(value)) for value in (one, other)) else one == other
+    if function not in ("Fn::And", "Fn::Not", "Fn::Or"):
+        return None
+    held = [_holds(one, around) for one in argument]
+    if None in held:
+        return None
+    return not held[0] if function == "Fn::Not" else all(held) if function == "Fn::And" else any(held)
 
 
 def _joined(argument: Any, around: Surroundings) -> Value:
@@ -182,12 +235,12 @@ def _substituted(argument: Any, around: Surroundings) -> str:
 
 
 def _embedded(value: Value) -> str:
-    """A value inside a text. Quotes of a function's arguments would end the text where that is JSON."""
+    """A value inside a text. Quotes in the arguments of a function are removed: they would end a JSON string."""
     return text_of(value).replace('"', "'") if isinstance(value, dict) else text_of(value)
 
 
 def _statement(statement: dict[str, Any]) -> dict[str, Any]:
-    """A policy statement without its name, which changes nothing, and with principals as lists."""
+    """A policy statement without its Sid, which has no effect, and with principals as lists."""
     found = {key: item for key, item in statement.items() if key != "Sid"}
     for key in _ONE_OR_MANY & found.keys():
         found[key] = _sorted(found[key])

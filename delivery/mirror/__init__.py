@@ -1,1 +1,1 @@
-"""Copies every image and chart of the lists into the registries of the account files: `python -m delivery.mirror`."""
+"""Copies every listed image and chart into the registries of the account files: ``python -m delivery.mirror``."""

@@ -1,6 +1,6 @@
-"""``python -m delivery.mirror``: fill the mirrors of the account files; what is there already is left alone.
+"""``python -m delivery.mirror``: fills the mirrors of the account files, and skips what they already contain.
 
-Lists of images and charts are charts/images.toml and charts/helm_charts.toml. A run that was interrupted is run again.
+The images and charts are listed in charts/*/*/release.toml. An interrupted run can be repeated.
 """
 
 import argparse
@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from charts import helm_charts, images
+from charts.catalog import Catalog
+from charts.kit.release import FILE
 from config.delivery import REHEARSAL
 from config.image_registries import image_registries
 from config.loader import ConfigError, load_accounts
@@ -22,7 +23,7 @@ from delivery.mirror.record import record
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """:return: 0, or 1 where anything is not as it should be, with one line for each on standard error."""
+    """:return: 0, or 1 if there is any problem, with one line for each on standard error."""
     options = _parser().parse_args(arguments)
     try:
         accounts = {name: settings for name, settings in load_accounts().items() if name != REHEARSAL}
@@ -46,24 +47,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--registry",
         action="append",
-        help="a registry to fill, as account files name it. Default: those of all account files",
+        help="a registry to fill, as in an account file. Default: those of all account files",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--record", action="store_true", help="write upstream's digests into the lists; copy nothing")
     what.add_argument(
-        "--check", action="store_true", help="tell how lists, upstream and mirrors differ; change nothing"
+        "--check", action="store_true", help="report differences between lists, upstream and mirrors; change nothing"
     )
-    parser.add_argument("--crane", type=Path, help="a crane of yours. Default: built once from its Go module")
+    parser.add_argument("--crane", type=Path, help="a crane executable. Default: built once from its Go module")
     return parser
 
 
 def _items(crane: Crane) -> Iterator[Item]:
-    yield from (MirroredImage(image, crane=crane) for image in images.Images.load())
-    yield from (MirroredChart(chart, crane=crane) for chart in helm_charts.HelmCharts.load())
+    for component in Catalog.load().components.values():
+        listed_in = component.listed_in
+        yield from (MirroredImage(image, crane=crane, listed_in=listed_in) for image in component.release.images)
+        yield from (MirroredChart(chart, crane=crane, listed_in=listed_in) for chart in component.release.charts)
 
 
 def _work(options: argparse.Namespace, items: Sequence[Item], registries: Sequence[str]) -> Iterator[str]:
-    """Do what was asked for, to the end; yields what went wrong."""
+    """Process all items, and yield the problems."""
     if options.record:
         yield from _record(items)
         return
@@ -74,28 +77,28 @@ def _work(options: argparse.Namespace, items: Sequence[Item], registries: Sequen
                 if options.check:
                     yield from differences(item, registry)
                 elif registry:
-                    _bring(item, registry)
-            except MirrorError as error:  # the others are still done
+                    _mirror_item(item, registry)
+            except MirrorError as error:  # continue with the others
                 yield str(error)
 
 
-def _bring(item: Item, registry: str) -> None:
+def _mirror_item(item: Item, registry: str) -> None:
     outcome = bring(item, registry)
     unrecorded = "" if item.recorded else "; its digest is not recorded, run with --record"
     print(f"{registry}/{item.path}:{item.tag}: {outcome}{unrecorded}", flush=True)
 
 
 def _record(items: Sequence[Item]) -> Iterator[str]:
-    for path in (images.LIST, helm_charts.LIST):
+    for component in Catalog.load().components.values():
         digests: dict[str, str] = {}
         for item in items:
             try:
-                if item.listed_in == path.name:
+                if item.listed_in == component.listed_in:
                     digests[item.name] = upstream_digest(item)
             except MirrorError as error:
                 yield str(error)
-        for name in record(path, digests):
-            print(f"{path.name}: [{name}]: {digests[name]}")
+        for name in record(component.folder / FILE, digests):
+            print(f"{component.listed_in}: [{name}]: {digests[name]}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""A Helm chart's archive as an OCI artifact on disk, the same bytes each time.
+"""A Helm chart's archive as a reproducible OCI artifact on disk.
 
-https://helm.sh/docs/topics/registries/#oci-feature-deprecation-and-behavior-changes-with-v370 names the media types,
-https://github.com/opencontainers/image-spec/blob/main/image-layout.md the files.
+Media types: https://helm.sh/docs/topics/registries/#oci-feature-deprecation-and-behavior-changes-with-v370
+Files: https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 """
 
 import hashlib
@@ -22,7 +22,7 @@ _MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 
 
 def archive_digest(manifest: Mapping[str, Any] | None) -> str | None:
-    """Digest of the archive that a chart's manifest refers to, or None where it is no manifest of a chart."""
+    """Digest of the archive in a chart's manifest, or None if it is not the manifest of a chart."""
     layers = (manifest or {}).get("layers", [])
     return next((str(layer["digest"]) for layer in layers if layer["mediaType"] == LAYER_TYPE), None)
 
@@ -30,7 +30,7 @@ def archive_digest(manifest: Mapping[str, Any] | None) -> str | None:
 def write_layout(folder: Path, archive: bytes) -> Path:
     """Write the artifact into an empty folder.
 
-    :raises MirrorError: for an archive that holds no chart.
+    :raises MirrorError: for an archive without a chart.
     """
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True)
@@ -54,7 +54,7 @@ def _store(blobs: Path, content: bytes, media_type: str) -> dict[str, Any]:
 
 
 def _metadata(archive: bytes) -> Any:
-    """The chart's own description, out of the one ``Chart.yaml`` that is not a dependency's."""
+    """The chart's metadata, from the ``Chart.yaml`` at the top level of the archive."""
     try:
         with tarfile.open(fileobj=io.BytesIO(archive)) as files:
             for member in files:

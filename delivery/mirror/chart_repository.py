@@ -1,4 +1,4 @@
-"""Chart repositories: a folder on the web with an index.
+"""Helm chart repositories over HTTPS.
 
 https://helm.sh/docs/topics/chart_repository/
 """
@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from delivery.mirror.errors import MirrorError, PassingError
+from delivery.mirror.errors import MirrorError, TransientError
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # an index has some hundred thousand lines
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # fast, for an index of 100,000 lines
 _TIMEOUT_SECONDS = 60
 _PASSING = (429, 500, 502, 503, 504)
 
@@ -39,9 +39,9 @@ class ChartRepository:
         self._url = url.rstrip("/")
 
     def find(self, name: str, version: str) -> ListedChart | None:
-        """The entry of one version, or None where there is none.
+        """The entry of one version, or None if there is none.
 
-        :raises MirrorError: where the repository does not answer, or lists the chart without a digest.
+        :raises MirrorError: if the repository does not respond, or lists the chart without a digest.
         """
         for entry in _index(self._url).get("entries", {}).get(name, []):
             if str(entry.get("version")).removeprefix("v") == version.removeprefix("v"):
@@ -54,15 +54,15 @@ class ChartRepository:
     def download(self, name: str, version: str, digest: str) -> bytes:
         """The archive of one version.
 
-        :raises MirrorError: where what arrives has another digest.
+        :raises MirrorError: if the downloaded archive has a different digest.
         """
         listed = self.find(name, version)
         if listed is None:
-            raise MirrorError(f"{self._url}: {name} {version}: is not listed")
+            raise MirrorError(f"{self._url}: {name} {version}: not listed")
         archive = _get(listed.url)
         arrived = f"sha256:{hashlib.sha256(archive).hexdigest()}"
         if arrived != digest:
-            raise MirrorError(f"{listed.url}: has digest {arrived}, expected {digest}; do not use it, ask the project")
+            raise MirrorError(f"{listed.url}: has digest {arrived}, expected {digest}; do not use it, tell the project")
         return archive
 
 
@@ -81,7 +81,7 @@ def _get(url: str) -> bytes:
             content: bytes = answer.read()
             return content
     except urllib.error.HTTPError as error:
-        kind = PassingError if error.code in _PASSING else MirrorError
+        kind = TransientError if error.code in _PASSING else MirrorError
         raise kind(f"{url}: status {error.code}") from None
     except (urllib.error.URLError, OSError) as error:
-        raise PassingError(f"{url}: {error}") from None
+        raise TransientError(f"{url}: {error}") from None

@@ -1,7 +1,7 @@
-"""crane, the client of registries that copies images without a container daemon.
+"""crane, a registry client that copies images without a container daemon.
 
-https://github.com/google/go-containerregistry: one static program, which also serves a registry for tests. It is built
-from the Go module of the release that is locked beside this file, with the checksums of all its parts.
+https://github.com/google/go-containerregistry is one static program, which also serves a registry for tests. It is
+built from its Go module at the version locked in this folder, with the checksums of all modules.
 """
 
 import json
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from delivery.mirror.errors import MirrorError, PassingError
+from delivery.mirror.errors import MirrorError, TransientError
 
 RELEASE = Path(__file__).parent / "crane_release"
 CACHE = Path(__file__).parents[2] / ".cache" / "mirror"
@@ -35,16 +35,16 @@ def version() -> str:
 
 
 def built(cache: Path = CACHE) -> Path:
-    """The program, built once into the cache.
+    """The executable, built once into the cache.
 
-    :raises MirrorError: where there is no Go, or it does not build.
+    :raises MirrorError: if Go is not installed, or the build fails.
     """
     program = cache / f"crane-{version()}"
     if program.exists():
         return program
     if not shutil.which("go"):
         raise MirrorError(
-            f"crane {version()}: not built, and there is no Go here; install Go, or name a crane of yours by --crane"
+            f"crane {version()}: not built, and Go is not installed; install Go, or pass an executable with --crane"
         )
     cache.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off"}
@@ -58,10 +58,10 @@ def built(cache: Path = CACHE) -> Path:
 
 
 class Crane:
-    """Asks and changes registries.
+    """Reads and changes registries.
 
     :param program: the executable.
-    :param credentials: folder of the ``config.json`` with logins, as Docker keeps it.
+    :param credentials: folder with a Docker ``config.json``.
     """
 
     def __init__(self, program: Path, *, credentials: Path) -> None:
@@ -69,28 +69,28 @@ class Crane:
         self._environment: Mapping[str, str] = {**os.environ, "DOCKER_CONFIG": str(credentials)}
 
     def digest(self, reference: str) -> str | None:
-        """Digest of an image, of its index where it has one, or None where there is no such image."""
-        found = self._ask("digest", reference)
+        """Digest of an image, or of its index if it has one; None if the image does not exist."""
+        found = self._call("digest", reference)
         return found.strip() if found is not None else None
 
     def manifest(self, reference: str) -> dict[str, Any] | None:
-        """Manifest of an image or artifact, or None where there is none."""
-        found = self._ask("manifest", reference)
+        """Manifest of an image or artifact, or None if it does not exist."""
+        found = self._call("manifest", reference)
         manifest: dict[str, Any] | None = json.loads(found) if found is not None else None
         return manifest
 
     def copy(self, source: str, target: str) -> None:
-        """Copy with all platforms. What already lies at the target is not sent again, and the tag is set last."""
+        """Copy all platforms. Layers that already exist at the target are skipped, and the tag is set last."""
         self._run("copy", source, target)
 
     def push_layout(self, layout: Path, target: str) -> None:
-        """Push the one image of an OCI layout on disk."""
+        """Push the only image of an OCI layout on disk."""
         self._run("push", str(layout), target)
 
-    def _ask(self, *arguments: str) -> str | None:
+    def _call(self, *arguments: str) -> str | None:
         try:
             return self._run(*arguments)
-        except PassingError:
+        except TransientError:
             raise
         except MirrorError as error:
             if _ABSENT.search(str(error)):
@@ -108,12 +108,12 @@ class Crane:
                 timeout=_TIMEOUT_SECONDS,
             )
         except subprocess.TimeoutExpired:
-            raise PassingError(f"crane {arguments[0]}: no end after {_TIMEOUT_SECONDS} seconds") from None
+            raise TransientError(f"crane {arguments[0]}: timed out after {_TIMEOUT_SECONDS} seconds") from None
         if run.returncode:
             said = " ".join(run.stderr.strip().splitlines()[-1:])[-500:]
-            kind = PassingError if _PASSING.search(said) and not _ABSENT.search(said) else MirrorError
+            kind = TransientError if _PASSING.search(said) and not _ABSENT.search(said) else MirrorError
             absent = arguments[0] in ("copy", "push") and "NAME_UNKNOWN" in said
             raise kind(
-                f"crane {arguments[0]} {arguments[-1]}: {said}" + ("; make the repository first" if absent else "")
+                f"crane {arguments[0]} {arguments[-1]}: {said}" + ("; create the repository first" if absent else "")
             )
         return run.stdout

@@ -1,4 +1,4 @@
-"""Logins: those of this machine, and one of twelve hours for each ECR registry."""
+"""Registry logins: those of this machine, and a twelve-hour login for each ECR registry."""
 
 import json
 import os
@@ -12,18 +12,18 @@ Client = Callable[[str, str], Any]
 
 
 def client(service: str, region: str) -> Any:
-    """A client of AWS with the credentials of this machine."""
-    import boto3  # only where an ECR registry is asked for
+    """An AWS client with the credentials of this machine."""
+    import boto3  # imported only if an ECR registry is used
 
     return boto3.client(service, region_name=region)
 
 
 def write_credentials(folder: Path, registries: Iterable[str], *, client: Client = client) -> None:
-    """Write the ``config.json`` that crane reads, for nobody else to read.
+    """Write the ``config.json`` that crane reads, with access for the current user only.
 
-    Logins that Docker keeps in a helper for all registries (``credsStore``) are not taken along.
+    Logins in Docker's credential helper (``credsStore``) are not copied.
 
-    :param registries: addresses; those of ECR are logged in to.
+    :param registries: host names; a login is created for those of ECR.
     """
     kept = _docker_config()
     logins: dict[str, Any] = dict(kept.get("auths", {}))
@@ -31,7 +31,7 @@ def write_credentials(folder: Path, registries: Iterable[str], *, client: Client
     tokens: dict[str, str] = {}
     for address in registries:
         if registry := EcrRegistry.parse(address):
-            if registry.region not in tokens:  # a token opens all registries of a region that its owner may use
+            if registry.region not in tokens:  # one token is valid for all registries of a Region
                 (answer,) = client("ecr", registry.region).get_authorization_token()["authorizationData"]
                 tokens[registry.region] = answer["authorizationToken"]
             logins[registry.host] = {"auth": tokens[registry.region]}

@@ -1,9 +1,9 @@
-"""What the mirror says when it stops."""
+"""The errors of the mirror."""
 
 
 class MirrorError(Exception):
-    """One image, chart or registry cannot be mirrored. The text is one line: what, which digests, what to do."""
+    """An image, chart or registry cannot be mirrored. The message is one line: the item, the digests and the fix."""
 
 
-class PassingError(MirrorError):
-    """The registry may answer another time: too many requests, or trouble of its own."""
+class TransientError(MirrorError):
+    """A transient error of a registry, such as throttling; a retry may succeed."""

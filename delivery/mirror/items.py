@@ -1,15 +1,15 @@
-"""What is mirrored: images as they are, Helm charts as OCI artifacts, each known by one digest.
+"""The mirrored items: images, and Helm charts as OCI artifacts, each identified by one digest.
 
-The digest of an image is that of its index, with all its platforms. The digest of a chart is that of its archive, the
-same number that a chart repository's index and the layer of a chart in a registry give.
+The digest of an image is that of its index, which includes all platforms. The digest of a chart is that of its archive,
+which is both the digest in the index of a chart repository and the digest of the layer in a registry.
 """
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
-from charts.helm_charts import HelmChart
-from charts.images import Image
+from charts.kit.helm_charts import HelmChart
+from charts.kit.images import Image
 from delivery.mirror.chart_layout import archive_digest, write_layout
 from delivery.mirror.chart_repository import ChartRepository
 from delivery.mirror.crane import Crane
@@ -19,9 +19,9 @@ from delivery.mirror.errors import MirrorError
 class Item(Protocol):
     """One entry of a list.
 
-    - ``listed_in``: file name of the list; ``name`` is the key in it, ``tag`` the version.
-    - ``recorded``: digest in the list, if any.
-    - ``path``: repository below a mirror.
+    - ``listed_in``: the list, a ``release.toml``; ``name`` is the table in it, ``tag`` the version.
+    - ``recorded``: the digest in the list, if any.
+    - ``path``: the repository within a mirror.
     """
 
     listed_in: str
@@ -31,28 +31,27 @@ class Item(Protocol):
     recorded: str | None
 
     def upstream(self) -> str | None:
-        """Digest where it comes from, or None where it is not."""
+        """Digest at the source, or None if it does not exist there."""
 
     def mirrored(self, registry: str) -> str | None:
-        """Digest in a mirror, or None where it is not."""
+        """Digest in a mirror, or None if it does not exist there."""
 
     def copy(self, registry: str, digest: str) -> None:
-        """Bring what has this digest from where it comes from into a mirror.
+        """Copy the item with this digest from the source to a mirror.
 
-        :raises MirrorError: where it cannot be had or stored.
+        :raises MirrorError: if it cannot be read or stored.
         """
 
     def missing_parts(self, registry: str) -> list[str]:
-        """Digests of what it refers to in a mirror and is not there."""
+        """Digests that it refers to and that are missing in a mirror."""
 
 
 class MirroredImage:
-    """An image of ``charts/images.toml``."""
+    """An image of a component."""
 
-    listed_in = "images.toml"
-
-    def __init__(self, image: Image, *, crane: Crane) -> None:
-        self.name, self.tag, self.path, self.recorded = image.name, image.tag, image.image, image.digest
+    def __init__(self, image: Image, *, crane: Crane, listed_in: str) -> None:
+        self.listed_in, self.name = listed_in, f"images.{image.name}"
+        self.tag, self.path, self.recorded = image.tag, image.image, image.digest
         self._image, self._crane = image.image, crane
 
     def upstream(self) -> str | None:
@@ -71,12 +70,14 @@ class MirroredImage:
 
 
 class MirroredChart:
-    """A chart of ``charts/helm_charts.toml``, from a chart repository or, with ``oci://``, from a registry."""
+    """A Helm chart of a component, from a chart repository or, with ``oci://``, from a registry."""
 
-    listed_in = "helm_charts.toml"
-
-    def __init__(self, chart: HelmChart, *, crane: Crane, repository: ChartRepository | None = None) -> None:
-        self.name, self.tag, self.path = chart.name, chart.version, f"charts/{chart.name}"
+    def __init__(
+        self, chart: HelmChart, *, crane: Crane, listed_in: str, repository: ChartRepository | None = None
+    ) -> None:
+        self.listed_in, self.name = listed_in, f"charts.{chart.name}"
+        self.tag, self.path = chart.version, f"charts/{chart.name}"
+        self._chart = chart.name
         self.recorded = chart.digest
         self._crane = crane
         self._source = chart.repository.removeprefix("oci://") if chart.repository.startswith("oci://") else None
@@ -85,7 +86,7 @@ class MirroredChart:
     def upstream(self) -> str | None:
         if self._source:
             return archive_digest(self._crane.manifest(f"{self._source}:{self.tag}"))
-        listed = self._repository.find(self.name, self.tag)
+        listed = self._repository.find(self._chart, self.tag)
         return listed.digest if listed else None
 
     def mirrored(self, registry: str) -> str | None:
@@ -97,13 +98,11 @@ class MirroredChart:
             manifest = self._crane.digest(f"{self._source}:{self.tag}")
             exact = f"{self._source}@{manifest}"
             if archive_digest(self._crane.manifest(exact)) != digest:
-                raise MirrorError(
-                    f"{self.listed_in}: [{self.name}]: {self._source}:{self.tag} changed while it was read"
-                )
+                raise MirrorError(f"{self.listed_in}: [{self.name}]: {self._source}:{self.tag} changed during the copy")
             return self._crane.copy(exact, target)
-        archive = self._repository.download(self.name, self.tag, digest)
+        archive = self._repository.download(self._chart, self.tag, digest)
         with TemporaryDirectory() as folder:
             self._crane.push_layout(write_layout(Path(folder), archive), target)
 
     def missing_parts(self, registry: str) -> list[str]:
-        return []  # one layer, which a registry wants before the manifest
+        return []  # one layer, which must be pushed before the manifest

@@ -1,1 +1,1 @@
-"""Whether an account's quotas leave room for its platform, asked before anything of it is created."""
+"""Checks whether an account's quotas suffice for its platform, before anything is created."""

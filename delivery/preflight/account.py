@@ -1,4 +1,4 @@
-"""What an account's quotas are and how much of them is in use, asked now or recorded earlier."""
+"""An account's quotas and their current usage, from the account or from a record."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -22,8 +22,8 @@ _NOT_THERE = "NoSuchResourceException"
 class Room:
     """One quota of an account.
 
-    :param limit: the most that AWS allows.
-    :param used: what counts for it now, or None where AWS does not tell.
+    :param limit: the applied value of the quota.
+    :param used: current usage, or None if AWS does not report it.
     """
 
     limit: float
@@ -31,14 +31,14 @@ class Room:
 
 
 Rooms = dict[tuple[str, str], Room]
-"""Region and quota's id to the room there."""
+"""Limit and usage by Region and quota id."""
 
 
 def rooms_of(stacks: Iterable[Stack], needed: Iterable[tuple[str, Quota]], reader: Reader) -> Rooms:
-    """Ask an account for these quotas.
+    """Read these quotas from an account.
 
-    :param stacks: of the account, whose read-only role is taken.
-    :raises DeliveryError: where Service Quotas cannot be asked.
+    :param stacks: stacks of the account, whose read-only role is assumed.
+    :raises DeliveryError: if Service Quotas cannot be called.
     """
     anywhere = next(iter(stacks))
     try:
@@ -55,7 +55,7 @@ def _room(place: Stack, quota: Quota, reader: Reader) -> Room:
     named = {"ServiceCode": quota.service, "QuotaCode": quota.code}
     try:
         found = client.get_service_quota(**named)["Quota"]
-    except ClientError as error:  # an account that never had another value than AWS's default
+    except ClientError as error:  # an account whose quota was never changed from the default
         if error.response["Error"]["Code"] != _NOT_THERE:
             raise
         found = client.get_aws_default_service_quota(**named)["Quota"]
@@ -78,7 +78,7 @@ def _used(client: Any, metric: Mapping[str, Any]) -> float | None:
 
 
 def record(rooms: Rooms, file: Path) -> None:
-    """Write down what an account answered, so that it can be compared without it."""
+    """Record an account's quotas, for a comparison without access to the account."""
     regions: dict[str, dict[str, Any]] = {}
     for (region, id), room in rooms.items():
         regions.setdefault(region, {})[id] = asdict(room)
@@ -86,12 +86,12 @@ def record(rooms: Rooms, file: Path) -> None:
 
 
 def recorded(file: Path) -> Rooms:
-    """What was written down.
+    """Load a record of quotas.
 
-    :raises DeliveryError: where the file is not there or is no such record.
+    :raises DeliveryError: if the file does not exist or is not a record of quotas.
     """
     try:
         regions = json.loads(file.read_text(encoding="utf-8"))
         return {(region, id): Room(**room) for region, ids in regions.items() for id, room in ids.items()}
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise DeliveryError(f"{file}: no record of quotas: {error}; make one with --record {file}") from None
+        raise DeliveryError(f"{file}: not a record of quotas: {error}; create one with --record {file}") from None

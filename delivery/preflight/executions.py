@@ -1,20 +1,20 @@
-"""How many Lambda executions a deployment takes at the same time."""
+"""The concurrent Lambda executions of a deployment."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from delivery.preflight.template import Template
 
-_THROUGH_A_FRAMEWORK = "Custom::AWSCDK-EKS-"  # its function calls the handler's and waits for it
+_THROUGH_A_FRAMEWORK = "Custom::AWSCDK-EKS-"  # its function invokes the handler's function and waits for it
 _Place = tuple[str, str]
 _Waits = dict[_Place, set[_Place]]
 
 
 def executions(templates: Iterable[Template]) -> int:
-    """The most executions that custom resources of these stacks can take at once, however many stacks run at a time.
+    """The maximum of concurrent executions for custom resources of these stacks, if all stacks deploy concurrently.
 
-    One each, and two where the CDK's framework stands between CloudFormation and the handler: kubectl and Helm. Two
-    custom resources do not run at once when one refers to the other, or is in a stack that comes after.
+    A custom resource takes one execution, or two if the CDK's provider framework invokes the handler (kubectl, Helm).
+    Two custom resources never run concurrently if one refers to the other, or is in a stack that depends on it.
     """
     templates = tuple(templates)
     waits = _waits(templates)
@@ -24,14 +24,14 @@ def executions(templates: Iterable[Template]) -> int:
 
 
 def _custom(template: Template) -> Iterator[tuple[str, str]]:
-    """Name and type of each resource that a function stands for."""
+    """Name and type of each custom resource."""
     for name, resource in template.body.get("Resources", {}).items():
         if "ServiceToken" in resource.get("Properties", {}):
             yield name, resource["Type"]
 
 
 def _waits(templates: Sequence[Template]) -> _Waits:
-    """What each custom resource waits for, with all that this waits for."""
+    """All direct and indirect dependencies of each custom resource."""
     custom = {template.stack: [name for name, _ in _custom(template)] for template in templates}
     stacks = _closed({template.stack: set(template.after) for template in templates})
     waits: _Waits = {}
@@ -62,7 +62,7 @@ def _named(value: Any) -> Iterator[str]:
 
 
 def _closed(before: Mapping[str, set[str]]) -> dict[str, set[str]]:
-    """Each name with all that come before it, near and far."""
+    """The transitive closure: each name with all of its direct and indirect predecessors."""
     closed: dict[str, set[str]] = {}
 
     def all_before(name: str) -> set[str]:
@@ -75,7 +75,7 @@ def _closed(before: Mapping[str, set[str]]) -> dict[str, set[str]]:
 
 
 def _widest(before: Sequence[set[int]]) -> int:
-    """Size of the largest set in which none comes before another: all, less as many as can be paired (Dilworth)."""
+    """Size of the largest antichain: the number of elements less that of a maximum matching (Dilworth's theorem)."""
     pairs: dict[int, int] = {}
 
     def pair(one: int, tried: set[int]) -> bool:

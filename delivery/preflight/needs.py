@@ -1,4 +1,4 @@
-"""What templates count for, by quota."""
+"""The amount of each quota that templates use."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from delivery.preflight.executions import executions
 from delivery.preflight.quotas import GLOBAL_REGION, Quota
 from delivery.preflight.template import Template
 
-_INSTANCE_TYPES = Path(__file__).parents[2] / "constructs/src/mlplatform_constructs/instance_types.csv"
+_INSTANCE_TYPES = Path(__file__).parents[2] / "constructs/src/mlplatform_constructs/_clusters/instance_types.csv"
 _ONE_OF_EACH: dict[str, Quota] = {
     "AWS::EC2::VPC": quotas.VPCS,
     "AWS::EC2::InternetGateway": quotas.INTERNET_GATEWAYS,
@@ -27,15 +27,16 @@ _ONE_OF_EACH: dict[str, Quota] = {
 
 
 Needs = dict[tuple[str, Quota], int]
-"""Region and quota to the amount; of a quota for each of something, the largest one's."""
+"""Amount by Region and quota; for a quota per VPC or cluster, the largest amount."""
 
 
 def needs_of(templates: Iterable[Template]) -> Needs:
-    """What these templates count for when every node group has grown to its most.
+    """The amount of each quota that these templates use with every node group at its maximum size during an update.
 
-    What controllers make in a running cluster is not among them: load balancers of Ingresses and Services, volumes.
+    Resources that controllers create in a running cluster are not included: load balancers of Ingresses and Services,
+    volumes.
 
-    :raises DeliveryError: for an instance type that no quota is known for.
+    :raises DeliveryError: for an instance type without a known quota.
     """
     templates = tuple(templates)
     needed: Needs = Counter()
@@ -74,7 +75,7 @@ def _amounts(template: Template) -> Iterator[tuple[Quota, int]]:
 
 def _instances(template: Template) -> Iterator[tuple[Quota, int]]:
     for name, group in template.resources("AWS::EKS::Nodegroup"):
-        most = int(group["ScalingConfig"]["MaxSize"])
+        most = _nodes_at_most(group)
         capacity = str(group.get("CapacityType", "ON_DEMAND")).lower()
         cpus = max(_vcpus(kind, f"{template.stack}/{name}") for kind in group["InstanceTypes"])
         yield _instance_quota(group["InstanceTypes"][0], capacity, f"{template.stack}/{name}"), most * cpus
@@ -92,8 +93,22 @@ def _instances(template: Template) -> Iterator[tuple[Quota, int]]:
         yield _instance_quota(kind, capacity, place), int(pool["spec"]["limits"]["cpu"])
 
 
+def _nodes_at_most(group: Mapping[str, Any]) -> int:
+    """Nodes of a group at its maximum size during an update.
+
+    An update adds up to two nodes for each Availability Zone, or as many as may be unavailable at a time, before it
+    drains the old ones. With the strategy MINIMAL it adds none.
+    https://docs.aws.amazon.com/eks/latest/userguide/managed-node-update-behavior.html
+    """
+    most = int(group["ScalingConfig"]["MaxSize"])
+    update = group.get("UpdateConfig", {})
+    if update.get("UpdateStrategy") == "MINIMAL":
+        return most
+    return most + max(2 * len(group.get("Subnets", ())), int(update.get("MaxUnavailable", 0)))
+
+
 def _objects(template: Template, kind: str) -> Iterator[dict[str, Any]]:
-    """Kubernetes objects of a kind that the template brings."""
+    """Kubernetes objects of a kind in the template."""
     for _, request in template.resources("Custom::AWSCDK-EKS-KubernetesResource"):
         manifest = request["Manifest"]
         parts = [manifest] if isinstance(manifest, str) else manifest["Fn::Join"][1]
@@ -102,7 +117,7 @@ def _objects(template: Template, kind: str) -> Iterator[dict[str, Any]]:
 
 
 def _amounts_of_each(templates: list[Template]) -> Iterator[tuple[Quota, Counter[str]]]:
-    """Of the quotas that each of something has: the amount of each."""
+    """The amounts of quotas that apply to each VPC, zone, cluster or security group."""
     nat, endpoints, inbound, outbound, groups, nodes = (Counter[str]() for _ in range(6))
     for template in templates:
         subnets = dict(template.resources("AWS::EC2::Subnet"))
@@ -120,7 +135,7 @@ def _amounts_of_each(templates: list[Template]) -> Iterator[tuple[Quota, Counter
             outbound[_same(template, rule["GroupId"])] += 1
         for name, group in template.resources("AWS::EKS::Nodegroup"):
             groups[_same(template, group["ClusterName"])] += 1
-            nodes[f"{template.stack}/{name}"] = int(group["ScalingConfig"]["MaxSize"])
+            nodes[f"{template.stack}/{name}"] = _nodes_at_most(group)
     exported = _exports(templates)
     yield quotas.NAT_GATEWAYS, nat
     yield quotas.ENDPOINTS, _merged(endpoints, exported)
@@ -130,14 +145,14 @@ def _amounts_of_each(templates: list[Template]) -> Iterator[tuple[Quota, Counter
 
 
 def _same(template: Template, reference: Any) -> str:
-    """A word for what a property refers to, the same wherever the template refers to it."""
+    """A key for the resource that a property refers to, equal for all references to it."""
     if isinstance(reference, dict) and "Fn::ImportValue" in reference:
         return str(reference["Fn::ImportValue"])
     return f"{template.stack} {json.dumps(reference)}"
 
 
 def _exports(templates: Iterable[Template]) -> dict[str, str]:
-    """Name of an export to the word for what is exported."""
+    """The keys of exported resources, by the name of the export."""
     return {
         output["Export"]["Name"]: _same(template, output["Value"])
         for template in templates

@@ -1,4 +1,4 @@
-"""The quotas that the platform can meet, by the codes that Service Quotas knows them by.
+"""The quotas that the platform can reach, with their codes in Service Quotas.
 
 https://docs.aws.amazon.com/general/latest/gr/aws-service-information.html lists them by service.
 """
@@ -7,18 +7,18 @@ import re
 from dataclasses import dataclass
 
 GLOBAL_REGION = "us-east-1"
-"""Where Service Quotas answers for services that have no regions."""
+"""The Region in which Service Quotas serves global services."""
 
 
 @dataclass(frozen=True)
 class Quota:
     """One quota.
 
-    :param service: as Service Quotas abbreviates it.
-    :param code: unique in the service.
-    :param name: as the console shows it, with the unit where that is no number of things.
-    :param is_global: whether it counts for all regions together.
-    :param of_each: what it limits where that is not the account: each VPC, each cluster.
+    :param service: the service code in Service Quotas.
+    :param code: the quota code, unique in the service.
+    :param name: the name in the console, with the unit unless it is a count.
+    :param is_global: whether it applies to all Regions together.
+    :param of_each: the resource that it applies to if not the account, such as a VPC or a cluster.
     """
 
     service: str
@@ -29,11 +29,11 @@ class Quota:
 
     @property
     def id(self) -> str:
-        """As records and messages name it: ``ec2/L-1216C47A``."""
+        """The id in records and messages: ``ec2/L-1216C47A``."""
         return f"{self.service}/{self.code}"
 
     def link(self, region: str) -> str:
-        """Where it can be looked at, and an increase asked for."""
+        """The console page on which an increase can be requested."""
         path = f"servicequotas/home/services/{self.service}/quotas/{self.code}"
         return f"https://{region}.console.aws.amazon.com/{path}"
 
@@ -72,12 +72,12 @@ _INSTANCES: dict[tuple[str, str], Quota] = {
     ("trn", "spot"): Quota("ec2", "L-6B0D517C", "All Trn Spot Instance Requests, vCPUs"),
 }
 _GENERATIONS = {"p2": "p4", "p3": "p4", "p4": "p4", "p5": "p5"}
-"""P instances on spot have a quota for some generations each."""
+"""The Spot quota of a P instance, which depends on its generation."""
 _STANDARD_LETTERS = set("acdhimrtz")
 
 
 def instance_quota(instance_type: str, capacity: str) -> Quota | None:
-    """The quota that an instance counts for, or None where this table knows none.
+    """The quota of an instance type, or None if this table has none.
 
     :param capacity: ``on_demand`` or ``spot``.
     """

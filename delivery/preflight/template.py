@@ -1,4 +1,4 @@
-"""A template, as what it needs is counted."""
+"""Reads a template for the count of its resources."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ Resource = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Template:
-    """A template and where it is deployed.
+    """A template and its environment.
 
-    :param after: stacks that must be there before it.
+    :param after: stacks that must be deployed before it.
     """
 
     stack: str
@@ -20,7 +20,7 @@ class Template:
     after: tuple[str, ...] = ()
 
     def resources(self, *types: str) -> Iterator[tuple[str, Resource]]:
-        """Name and properties of each resource of these types."""
+        """Logical id and properties of each resource of these types."""
         for name, resource in self.body.get("Resources", {}).items():
             if resource["Type"] in types:
                 yield name, resource.get("Properties", {})

@@ -1,0 +1,1 @@
+"""Proofs about the platform that need no AWS account."""

@@ -1,0 +1,1 @@
+"""Evaluates permissions on the synthesized templates as AWS would."""

@@ -1,0 +1,1 @@
+"""The platform's promises to its users, and the evidence for each."""
