@@ -1,4 +1,4 @@
-"""An account's platform with as many clusters as asked for, all alike; says how often each part crossed jsii."""
+"""An account's platform with a given number of identical clusters; prints the jsii calls of each part."""
 
 import json
 import os
@@ -16,8 +16,8 @@ from aws_cdk import Stack
 from benchmarks.jsii_calls import count_calls
 from config.loader import load_account
 from stacks.app import new_app
-from stacks.cluster import ClusterStack
-from stacks.cluster_services import ClusterServicesStack
+from stacks.cluster.cluster import ClusterStack
+from stacks.cluster.services import ClusterServicesStack
 from stacks.stage import PlatformStage
 
 ACCOUNT = "staging"

@@ -28,6 +28,7 @@ def main() -> None:
     print_ratios([floor, without, full], RUNS)
     added = full.seconds - without.seconds
     print(f"| {OBJECTS:,} objects add | {added:.2f} | {added / floor.seconds:.2f} |")
+    print(f"\n{OBJECTS / added:.0f} objects a CPU second.")
     print(f"\n{calls(OBJECTS) / OBJECTS:.2f} calls across jsii an object.")
 
 

@@ -1,4 +1,4 @@
-"""An app with one cluster and as many Kubernetes objects as asked for; says how often it crossed jsii."""
+"""An app with one cluster and a given number of Kubernetes objects; prints the number of its jsii calls."""
 
 import json
 import os

@@ -24,7 +24,7 @@ class Case:
     wall: list[float] = field(default_factory=list)
 
     def run(self) -> None:
-        """Run once, with all output into a folder that goes away. The children's CPU time counts."""
+        """Run once, with all output in a temporary folder. The CPU time of child processes is included."""
         with tempfile.TemporaryDirectory() as folder:
             environment = {**os.environ, "CDK_OUTDIR": folder, **self.environment}
             before, start = os.times(), time.perf_counter()

@@ -1,41 +1,51 @@
-"""``python -m rehearsal.app ACCOUNT FOLDER``: one account's platform as a cloud assembly for the emulator's account.
+"""``python -m rehearsal.app ACCOUNT [--kubeflow OPTION] FOLDER``: an account's platform for the emulator's account.
 
-With it comes the pipeline of ``config/delivery.toml``, as if it delivered this account alone.
+It includes the pipeline of ``config/delivery.toml``, as if it delivered only this account.
 """
 
+import argparse
 import sys
 from pathlib import Path
+from typing import get_args
 
 from aws_cdk import App, RemovalPolicy
 
+from aws_rehearsal.emulator.names import EMULATED_ACCOUNT
 from config.delivery import DELIVERY, Wave, load_delivery
-from config.loader import load_account
+from config.kubeflow import Deployment
+from config.loader import ConfigError
 from config.schema import Account
-from rehearsal.paths import EMULATED_ACCOUNT
+from mlplatform_constructs import ConfigurationError
+from rehearsal import origins
+from rehearsal.settings import chosen
 from stacks.app import new_app
-from stacks.pipeline import PipelineStack
 from stacks.stage import PlatformStage
-from stacks.tools import ToolsStage
+from stacks.tools.pipeline import PipelineStack
+from stacks.tools.tools import ToolsStage
 
 
-def emulated(account: str) -> Account:
-    """An account's settings with the emulator's number in place of the real one.
+def emulated(account: str, kubeflow: Deployment | None = None) -> Account:
+    """An account's settings with the emulator's account number.
 
-    Region, zones and removal policy stay, so that names, limits and what is kept are the account's own.
+    Region, zones and removal policy are unchanged, so that names, limits and retention are the account's.
+
+    :param kubeflow: option for its Kubeflow. Default: that of the account file.
     """
-    return load_account(account).model_copy(update={"account": EMULATED_ACCOUNT})
+    return chosen(account, kubeflow).model_copy(update={"account": EMULATED_ACCOUNT})
 
 
-def synthesize(account: str, outdir: str) -> None:
-    """Write the stage that ``app.py`` makes of the account, and its pipeline, into ``outdir``."""
+def synthesize(account: str, outdir: str, *, kubeflow: Deployment | None = None) -> None:
+    """Write the account's stage, as in ``app.py``, and its pipeline to ``outdir``."""
+    made = origins.record()
     app = new_app(outdir=outdir)
-    settings = emulated(account)
+    settings = emulated(account, kubeflow)
     _deliver(app, PlatformStage(app, account, settings=settings), account, settings)
     app.synth()
+    origins.save(made, Path(outdir))
 
 
 def _deliver(app: App, stage: PlatformStage, name: str, account: Account, file: Path = DELIVERY) -> None:
-    """The emulator has one account, which is that of the tools, too. Mirrors are left out: their addresses are real."""
+    """The emulator's account is also the tools account. Mirrors are omitted, because their addresses are real."""
     if not file.exists():
         return
     removal_policy = RemovalPolicy.DESTROY if account.removal_policy == "destroy" else RemovalPolicy.RETAIN
@@ -49,7 +59,12 @@ def _deliver(app: App, stage: PlatformStage, name: str, account: Account, file: 
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m rehearsal.app", description=__doc__)
+    parser.add_argument("account")
+    parser.add_argument("--kubeflow", choices=get_args(Deployment))
+    parser.add_argument("folder")
+    options = parser.parse_args()
     try:
-        synthesize(*sys.argv[1:])
-    except ValueError as refusal:
+        synthesize(options.account, options.folder, kubeflow=options.kubeflow)
+    except (ConfigError, ConfigurationError) as refusal:
         sys.exit(str(refusal))

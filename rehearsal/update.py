@@ -1,4 +1,4 @@
-"""Two updates of what a stack has in its cluster: one that goes through, and one that the Kubernetes API refuses."""
+"""Two updates of a stack's Kubernetes objects: one that succeeds, and one that the Kubernetes API refuses."""
 
 import json
 import re
@@ -12,12 +12,12 @@ from rehearsal.assembly import Assembly, size
 
 Object = dict[str, Any]
 Objects = dict[str, dict[str, dict[str, Any]]]
-"""What the clusters hold: cluster to object to ``uid``, ``generation`` and ``content``."""
+"""Objects by cluster and name, with ``uid``, ``generation`` and ``content``."""
 
 _APPLIED = "Custom::AWSCDK-EKS-KubernetesResource"
 _RECORDED = "Custom::KubernetesInventory"
 _ROLLED_BY_REVISIONS = ("DaemonSet", "Deployment", "StatefulSet")
-_KEPT_REVISIONS = 10  # what Kubernetes keeps where a workload does not say
+_KEPT_REVISIONS = 10  # the default of Kubernetes
 _NEW = "rehearsal-refused"
 _TOKEN = "<<{}>>"
 _TOKENS = re.compile(r"(<<\d+>>)")
@@ -25,10 +25,10 @@ _TOKENS = re.compile(r"(<<\d+>>)")
 
 @dataclass(frozen=True)
 class Request:
-    """A workload in one of a stack's requests to its cluster, with what else the request brings.
+    """A workload in one of a stack's requests to its cluster, with the other objects of the request.
 
-    :param logical_id: of the request in the template.
-    :param workload: place of the workload among the request's objects; others come before it.
+    :param logical_id: logical id of the request in the template.
+    :param workload: index of the workload among the request's objects; others precede it.
     """
 
     stack: Stack
@@ -41,7 +41,7 @@ class Request:
         return _name(self._objects(self.stack.template)[self.workload])
 
     def updated(self) -> dict[str, Any]:
-        """The stack's template with one field of the workload changed, such that no pod has to restart."""
+        """The stack's template with one changed field of the workload, which restarts no pod."""
 
         def keep_one_more_revision(objects: list[Object]) -> None:
             spec = objects[self.workload]["spec"]
@@ -50,7 +50,7 @@ class Request:
         return self._changed(self.stack.template, keep_one_more_revision)
 
     def refused(self, template: dict[str, Any]) -> dict[str, Any]:
-        """A template that fails half-way: one object changes, one is new, and the workload's change is forbidden."""
+        """A template that fails half-way: a changed object, a new object, and a forbidden change of the workload."""
         place = self._objects(template)[self.workload]["metadata"]["namespace"]
 
         def change_the_immutable(objects: list[Object]) -> None:
@@ -63,14 +63,15 @@ class Request:
         changed = self._changed(template, change_the_immutable)
         for resource in changed["Resources"].values():
             if resource["Type"] == _RECORDED:
-                waves = json.loads(resource["Properties"]["Objects"])
+                text, tokens = _text(resource["Properties"]["Objects"])
+                waves = json.loads(text)
                 if any(self._is_in(group) for wave in waves for group in wave):
                     waves[0].append(["v1", "ConfigMap", place, [_NEW]])
-                    resource["Properties"]["Objects"] = json.dumps(waves)
+                    resource["Properties"]["Objects"] = _manifest(json.dumps(waves), tokens)
         return changed
 
     def _is_in(self, group: list[Any]) -> bool:
-        """Whether the record of what a set brings names the workload, in ``[apiVersion, kind, namespace, names]``."""
+        """Whether the inventory of a set lists the workload, in ``[apiVersion, kind, namespace, names]``."""
         _, kind, namespace, names = group
         return self.name in (f"{kind} {namespace}/{name}" for name in names)
 
@@ -89,7 +90,7 @@ class Request:
 
 
 def find(assembly: Assembly) -> Request | None:
-    """The workload to update, in the smallest stack that has one behind another object in a request."""
+    """The workload to update, in the smallest stack with a request in which another object precedes a workload."""
     for stack in sorted(assembly.stacks, key=size):
         for logical_id, resource in stack.template.get("Resources", {}).items():
             if resource["Type"] != _APPLIED:
@@ -102,7 +103,7 @@ def find(assembly: Assembly) -> Request | None:
 
 
 def differences(before: Objects, after: Objects) -> dict[str, str]:
-    """Object to what became of it: ``new``, ``gone``, ``replaced`` by another of its name, or ``changed`` in place."""
+    """The change of each object: ``new``, ``gone``, ``replaced`` by another of its name, or ``changed`` in place."""
     found = {}
     for cluster in sorted(before.keys() | after.keys()):
         old, new = before.get(cluster, {}), after.get(cluster, {})
@@ -127,7 +128,7 @@ def _name(one: Object) -> str:
 
 
 def _text(manifest: Any) -> tuple[str, Sequence[Any]]:
-    """The text of a manifest with a mark in place of each token, and the tokens."""
+    """The text of a manifest with a placeholder for each token, and the tokens."""
     parts = [manifest] if isinstance(manifest, str) else manifest["Fn::Join"][1]
     tokens = [part for part in parts if not isinstance(part, str)]
     marks = iter(range(len(tokens)))
