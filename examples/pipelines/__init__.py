@@ -1,0 +1,1 @@
+"""Pipelines: iterative training, and the way from raw data to a served model."""
