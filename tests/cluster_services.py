@@ -9,6 +9,7 @@ from config.loader import load_account
 from stacks.app import new_app
 from stacks.stage import PlatformStage
 from tests.manifests import Delivered
+from tests.policies import many
 from tests.references import Templates
 
 HELM = "Custom::AWSCDK-EKS-HelmChart"
@@ -23,6 +24,8 @@ cidr = "10.0.0.0/16"
 availability_zones = ["eu-west-1a", "eu-west-1b"]
 domain = "ml.example.com"
 [storage.lustre]
+[identity.load_balancer]
+[identity.cognito]
 [logs]
 retention_days = 90
 """
@@ -43,23 +46,30 @@ autoscaler = "karpenter"
 workload_identity = "kube2iam"
 [clusters.inference.node_groups.inference-gpu]
 max_per_zone = 0
+[clusters.inference.node_groups.neuron]
+purpose = "training"
+instance_types = ["trn1.32xlarge"]
+ami_type = "AL2023_x86_64_NEURON"
+efa = true
+max_per_zone = 1
 """
 
 
 class Services:
-    """What the templates of an account say about the services of one cluster."""
+    """The services of one cluster in the templates of an account."""
 
     def __init__(self, stage: PlatformStage, assembly: Any, name: str) -> None:
-        self.stack = stage.services[name]
-        self.cluster = stage.clusters[name].cluster
-        self.cluster_stack = stage.clusters[name].stack_name
+        self.stack = stage.clusters[name].services
+        self.cluster = stage.clusters[name].cluster.cluster
+        self.cluster_stack = stage.clusters[name].cluster.stack_name
         found = {
             stack.stack_name: json.loads(Path(stack.template_full_path).read_text(encoding="utf-8"))
             for stack in assembly.stacks
         }
         self.templates = Templates(found)
         self.name = self.stack.stack_name
-        self.delivered = Delivered(found[self.name])
+        self.template = found[self.name]
+        self.delivered = Delivered(self.template)
 
     def of_type(self, kind: str) -> dict[str, Any]:
         """Properties by logical id, with references as names."""
@@ -85,7 +95,7 @@ class Services:
         associations = self.of_type("AWS::EKS::PodIdentityAssociation").values()
         (role,) = [found["RoleArn"] for found in associations if found["ServiceAccount"] == service_account]
         return [
-            statement
+            {**statement, "Action": many(statement["Action"]), "Resource": many(statement["Resource"])}
             for policy in self.templates.resources("AWS::IAM::Policy").values()
             if role.removesuffix(".Arn") in policy["Roles"]
             for statement in policy["PolicyDocument"]["Statement"]
@@ -112,7 +122,7 @@ def stage_of(folder: Path, text: str) -> dict[str, Services]:
     app.node.set_context("aws:cdk:disable-asset-staging", True)
     stage = PlatformStage(app, "given", settings=load_account("given", folder))
     assembly = app.synth().get_nested_assembly("assembly-given")
-    return {name: Services(stage, assembly, name) for name in stage.services}
+    return {name: Services(stage, assembly, name) for name in stage.clusters}
 
 
 def arn(service: str, resource: str) -> str:

@@ -1,4 +1,4 @@
-"""Small clusters for tests, in a network that is there already."""
+"""Small clusters for tests, in an existing network."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ def network(
 
 
 def cluster(stack: Stack, id: str = "Cluster", *, vpc: ec2.IVpc | None = None, **more: Any) -> KubernetesCluster:
-    """A cluster with a system group and whatever else is given."""
+    """A cluster with a system group and the given arguments."""
     key = more.pop("secrets_encryption_key", None) or kms.Key(stack, f"{id}Secrets", enable_key_rotation=True)
     more.setdefault("node_groups", GROUPS)
     return KubernetesCluster(stack, id, vpc=vpc or network(stack), secrets_encryption_key=key, **more)

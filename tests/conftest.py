@@ -15,9 +15,15 @@ os.environ.setdefault("CDK_VALIDATION", "false")
 
 import aws_cdk as cdk
 
+from promises.pytest_hook import pytest_collection_modifyitems as pytest_collection_modifyitems
 from stacks.app import new_app
+from tests.assemblies import whole_assembly
 
-ROOT = Path(__file__).parents[1]
+
+@pytest.fixture(scope="session")
+def assembly() -> Path:
+    """All accounts, synthesized once for given sources."""
+    return whole_assembly()
 
 
 @pytest.fixture(autouse=True)

@@ -122,7 +122,10 @@ class LoadBalancer:
             case "host-header":
                 return _like(request.host, condition["HostHeaderConfig"]["Values"])
             case "path-pattern":
-                return _like(request.path, condition["PathPatternConfig"]["Values"], case=True)
+                wanted = condition["PathPatternConfig"]
+                if "RegexValues" in wanted:
+                    return any(re.search(pattern, request.path) for pattern in wanted["RegexValues"])
+                return _like(request.path, wanted["Values"], case=True)
             case "http-header":
                 wanted = condition["HttpHeaderConfig"]
                 there = _lower(request.headers).get(wanted["HttpHeaderName"].lower())
@@ -247,7 +250,7 @@ class Browser:
         self.visited: list[str] = []
 
     def open(self, url: str) -> Response:
-        """The page at ``url``, or where it leads."""
+        """The page at ``url``, or its redirect target."""
         for _ in range(10):
             response = self.ask(Request(url))
             location = response.header("Location")
@@ -298,7 +301,7 @@ def verified(token: str, keys: list[dict[str, str]]) -> dict[str, Any] | None:
 
 
 def call_emulator(address: str) -> Endpoint:
-    """An endpoint that reaches whatever public address at ``address``; its path is all that matters there."""
+    """An endpoint that redirects any public address to ``address``, where only the path is relevant."""
 
     class Stay(urllib.request.HTTPRedirectHandler):
         def redirect_request(self, *_: Any) -> None:

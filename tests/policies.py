@@ -36,7 +36,7 @@ def many(value: Any) -> list[Any]:
 
 
 def identity_statements(template: Template, role: str) -> list[Statement]:
-    """What the policies of the role with this logical id say."""
+    """The policy statements of the role with this logical id."""
     assert role in template.find_resources("AWS::IAM::Role"), f"no role {role}"
     return [
         statement
@@ -47,7 +47,7 @@ def identity_statements(template: Template, role: str) -> list[Statement]:
 
 
 def bucket_statements(template: Template, bucket: str) -> list[Statement]:
-    """What the policy of the bucket with this logical id says."""
+    """The policy statements of the bucket with this logical id."""
     assert bucket in template.find_resources("AWS::S3::Bucket"), f"no bucket {bucket}"
     return [
         statement
@@ -89,13 +89,18 @@ def _names(principals: Any, principal: str) -> bool:
 
 def _holds(operator: str, key: str, wanted: list[str], keys: dict[str, str]) -> bool:
     there = keys.get(key)
+    operator = operator.removeprefix("ForAllValues:")  # of a request with one value, or none
     match operator:
         case "Null":
             return (there is None) == (wanted == ["true"])
         case "StringEquals" | "ArnEquals" | "Bool":
             return there in wanted
+        case "StringEqualsIfExists":
+            return there is None or there in wanted
         case "StringNotEquals" | "ArnNotEquals":
             return there not in wanted
+        case "StringNotLike":
+            return there is None or not any(fnmatchcase(there, pattern) for pattern in wanted)
         case "StringLike" | "ArnLike":
             return there is not None and any(fnmatchcase(there, pattern) for pattern in wanted)
     raise AssertionError(f"cannot decide {operator}")

@@ -26,10 +26,10 @@ class Templates:
             if resource["Type"] == kind
         }
 
-    def check(self) -> None:
-        """Follow every reference."""
+    def assert_references_resolve(self) -> None:
+        """Every reference is to a resource or an output of one of the templates."""
         for stack, template in self._templates.items():
-            self._value(stack, template["Resources"])
+            assert self._value(stack, template["Resources"]), f"{stack} has no resource"
 
     def _value(self, stack: str, value: Any) -> Any:
         match value:
@@ -44,6 +44,8 @@ class Templates:
             case {"Fn::ImportValue": str(name)}:
                 producer = name.partition(":")[0]
                 return self._value(producer, self._output(producer, name))
+            case {"Fn::GetStackOutput": {"StackName": str(producer), "OutputName": str(output)}}:
+                return self._value(producer, self._templates[producer]["Outputs"][output]["Value"])
             case {"Fn::Join": [str(separator), list(parts)]}:
                 return separator.join(str(self._value(stack, part)) for part in parts)
             case {"Fn::Split": [str(separator), text]}:

@@ -1,4 +1,4 @@
-"""A load balancer and a user pool for tests, in a network and a zone that are there already."""
+"""A load balancer and a user pool for tests, in an existing network and zone."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def zone(stack: Stack) -> route53.IHostedZone:
 
 
 def certificate(stack: Stack, region: str) -> acm.ICertificate:
-    """A certificate that is there already."""
+    """An existing certificate."""
     arn = f"arn:aws:acm:{region}:111111111111:certificate/12345678-1234-1234-1234-123456789012"
     return acm.Certificate.from_certificate_arn(stack, f"Certificate-{region}", arn)
 
@@ -44,7 +44,7 @@ def network(stack: Stack) -> ec2.IVpc:
 
 
 def load_balancer(stack: Stack, **options: Any) -> PlatformLoadBalancer:
-    """A load balancer that lets nobody in yet."""
+    """A load balancer without rules."""
     return PlatformLoadBalancer(
         stack,
         "LoadBalancer",

@@ -1,9 +1,6 @@
 import filecmp
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import aws_cdk as cdk
@@ -12,36 +9,14 @@ from aws_cdk import aws_s3 as s3
 
 from delivery.assembly import stacks_of
 from delivery.health import CHECKS
+from tests.assemblies import run_app
 
 ROOT = Path(__file__).parents[1]
 
 
-def run_app(outdir: Path, *, accounts: str = "", folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """`python app.py` as the CDK CLI starts it, without AWS credentials, profile or region."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    environment |= {"CDK_OUTDIR": str(outdir), "AWS_EC2_METADATA_DISABLED": "true", "HOME": str(outdir.parent)}
-    context = f'{{"accounts": "{accounts}"}}' if accounts else "{}"
-    return subprocess.run(
-        [sys.executable, "app.py"],
-        cwd=folder or ROOT,
-        env=environment | {"CDK_CONTEXT_JSON": context},
-        capture_output=True,
-        text=True,
-    )
-
-
-@pytest.fixture(scope="session")
-def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All accounts, synthesized once."""
-    outdir = tmp_path_factory.mktemp("app") / "cdk.out"
-    result = run_app(outdir)
-    assert result.returncode == 0, result.stderr
-    return outdir
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """The project as a user has it, with account files of their own."""
+    """The project with a user's own account files."""
     for name in ("app.py", "cdk.json"):
         shutil.copy(ROOT / name, tmp_path / name)
     for name in ("charts", "config", "stacks"):
@@ -78,21 +53,23 @@ def test_the_page_on_delivery_counts_what_the_shipped_pipeline_does(assembly: Pa
     assert f"The shipped file makes {counted}:" in (ROOT / "docs" / "delivery.md").read_text(encoding="utf-8")
 
 
-def test_two_syntheses_are_byte_equal(assembly: Path, tmp_path: Path) -> None:
-    """Row 168."""
-    again = tmp_path / "cdk.out"
-    assert run_app(again).returncode == 0
-    templates = sorted(path.relative_to(assembly) for path in assembly.rglob("*.template.json"))
-    _, different, unread = filecmp.cmpfiles(assembly, again, [str(path) for path in templates], shallow=False)
-    assert templates
+@pytest.mark.promise("repeatable")
+def test_one_account_alone_gets_the_templates_of_all_accounts_byte_by_byte(assembly: Path, tmp_path: Path) -> None:
+    """A manual deployment and one by the pipeline are identical, regardless of the process that wrote the templates."""
+    alone = tmp_path / "cdk.out"
+    assert run_app(alone, accounts="dev", PYTHONHASHSEED="7").returncode == 0
+    assert [path.name for path in alone.glob("assembly-*")] == ["assembly-dev"]
+    written = [
+        str(path.relative_to(assembly))
+        for pattern in ("*.template.json", "*.assets.json")
+        for path in (assembly / "assembly-dev").glob(pattern)
+    ]
+    assert len(written) >= 20
+    _, different, unread = filecmp.cmpfiles(assembly, alone, written, shallow=False)
     assert (different, unread) == ([], [])
 
 
-def test_one_account_can_be_synthesized_alone(tmp_path: Path) -> None:
-    assert run_app(tmp_path / "cdk.out", accounts="dev").returncode == 0
-    assert [path.name for path in (tmp_path / "cdk.out").glob("assembly-*")] == ["assembly-dev"]
-
-
+@pytest.mark.promise("account-file-checked")
 def test_a_wrong_account_ends_the_run_with_its_mistake_and_no_traceback(tmp_path: Path) -> None:
     result = run_app(tmp_path / "cdk.out", accounts="dve")
     assert result.returncode == 1
@@ -119,6 +96,7 @@ def test_what_a_construct_refuses_ends_the_run_with_its_one_line_and_no_tracebac
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.promise("compliance")
 def test_a_policy_violation_fails_synthesis(app: cdk.App, stack: cdk.Stack) -> None:
     s3.Bucket(stack, "Open")
     with pytest.raises(RuntimeError, match="AwsSolutions-S10"):

@@ -1,4 +1,4 @@
-"""Every pod spec of the platform against every node group of the shipped accounts, and what every pod must say."""
+"""Every pod spec of the platform with every node group of the shipped accounts, and the required fields of pods."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from charts.images import containers
+from charts.kit.chart import pod_specs
 from config.loader import load_account, load_accounts
 from mlplatform_constructs import NodeGroupSpec
 from stacks.app import new_app
@@ -20,10 +20,12 @@ from tests.references import Templates
 AGENTS = {
     "DaemonSet kube-system/kube2iam": "stands between the pods of a node and the node's metadata",
     "DaemonSet kube-system/nvidia-device-plugin": "offers the GPUs of its node",
+    "DaemonSet monitoring-nodes/dcgm-exporter": "measures the GPUs of its node",
+    "DaemonSet monitoring-nodes/node-exporter": "measures its node",
     "amazon-cloudwatch-observability": "agents read the logs of their node; the manager says its own place",
     "aws-secrets-store-csi-driver-provider": "mounts secrets on its node",
 }
-"""Pods that belong to a node, and run on it whatever it is for."""
+"""Pods that belong to a node, and run on every node."""
 
 NO_PLACE = {
     "base": "has no pods",
@@ -34,16 +36,22 @@ NO_PLACE = {
 
 NO_PROBE = {
     "DaemonSet kube-system/nvidia-device-plugin": "answers the kubelet through a socket, and ends when that fails",
+    "Deployment kubeflow/ml-pipeline-persistenceagent": "has no port, and ends when it fails",
+    "Deployment kubeflow/ml-pipeline-scheduledworkflow": "has no port, and ends when it fails",
+    "Deployment kubeflow/ml-pipeline-viewer-crd": "has no port, and ends when it fails",
+    "Deployment kubeflow/workflow-controller": "says whether it is alive; it has no clients for which to be ready",
 }
 NOT_RESTRICTED = {
     "DaemonSet kube-system/kube2iam": "changes the node's network, which is what it is for",
     "DaemonSet kube-system/nvidia-device-plugin": "registers at the kubelet's socket, which belongs to root",
+    "DaemonSet monitoring-nodes/dcgm-exporter": "reads GPUs without requesting one, which takes root and a capability",
+    "DaemonSet monitoring-nodes/node-exporter": "reads the processes, devices and file systems of its node",
 }
 
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod spec, or what of one an add-on or a Helm chart is told.
+    """A pod spec, or the part of one in the values of an add-on or a Helm chart.
 
     :param cluster: name of its cluster in the account file.
     :param whole: whether the platform wrote the whole pod spec.
@@ -76,7 +84,11 @@ class Platform:
             stack.stack_name: json.loads(Path(stack.template_full_path).read_text(encoding="utf-8")) for stack in stacks
         }
         self._references = Templates(self._templates)
-        self._clusters = {stack.stack_name: name for name, stack in self.stage.clusters.items()}
+        self._clusters = {
+            stack.stack_name: name
+            for name, stacks in self.stage.clusters.items()
+            for stack in (stacks.cluster, stacks.services)
+        }
         self.pods = [*self._delivered(), *self._told("AWS::EKS::Addon"), *self._told("Custom::AWSCDK-EKS-HelmChart")]
 
     def _delivered(self) -> Iterator[Pod]:
@@ -106,12 +118,7 @@ class Platform:
 
 def pod_spec(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The pod spec of a workload."""
-    spec = found.get("spec") or {}
-    if found["kind"] == "CronJob":
-        spec = spec["jobTemplate"]["spec"]
-    if found["kind"] == "Pod":
-        return dict(spec)
-    return dict(spec["template"]["spec"]) if list(containers(found)) else None
+    return next(pod_specs(found), None)
 
 
 def called(found: Mapping[str, Any]) -> str:
@@ -119,7 +126,7 @@ def called(found: Mapping[str, Any]) -> str:
 
 
 def placed(values: Any) -> Iterator[Mapping[str, Any]]:
-    """Every part of some values that says where pods run."""
+    """Every part of some values that contains a placement."""
     if isinstance(values, dict):
         if {"nodeSelector", "tolerations"} & set(values):
             yield values
@@ -151,9 +158,10 @@ def purposes(pod: Mapping[str, Any], groups: list[NodeGroupSpec]) -> set[str]:
     return {group.purpose for group in groups if group.name in taking}
 
 
+@pytest.mark.promise("gpu-from-zero", "pods-on-their-nodes", "system-nodes")
 @MATRIX
 def test_the_platforms_own_pods_run_on_no_node_for_work(platform: Platform, account: str, cluster: str) -> None:
-    """Rows 29, 30: a pod of the platform on a GPU node would keep it from going."""
+    """A pod of the platform on a GPU node would keep that node from being removed."""
     checked = [pod for pod in platform.pods if pod.cluster == cluster and not pod.belongs_to_a_node]
     assert len({pod.name for pod in checked}) > 8
     for pod in checked:
@@ -162,9 +170,10 @@ def test_the_platforms_own_pods_run_on_no_node_for_work(platform: Platform, acco
         assert found <= {"system", "general"}, f"{pod.name}: may run on nodes for {found}"
 
 
+@pytest.mark.promise("system-nodes")
 @MATRIX
 def test_controllers_run_on_system_nodes_only(platform: Platform, account: str, cluster: str) -> None:
-    """So that they are there when no other node is."""
+    """So that they run when no other node exists."""
     services = [
         pod
         for pod in platform.pods
@@ -175,7 +184,7 @@ def test_controllers_run_on_system_nodes_only(platform: Platform, account: str, 
         assert purposes(pod.spec, GROUPS[account, cluster]) == {"system"}, pod.name
 
 
-def test_every_add_on_and_chart_is_told_where_to_run(platform: Platform) -> None:
+def test_every_add_on_and_chart_has_a_placement(platform: Platform) -> None:
     told = {pod.name for pod in platform.pods if not pod.whole}
     built_in = {"coredns", "eks-pod-identity-agent", "kube-proxy", "vpc-cni"}
     assert platform.tellable() - told - set(NO_PLACE) <= built_in
@@ -191,22 +200,23 @@ def test_the_gpu_plugin_runs_on_nodes_with_gpus_only(platform: Platform, account
             assert set(groups_that_take(pod.spec, groups)) == gpus != set()
 
 
-def test_agents_that_are_named_here_are_there(platform: Platform) -> None:
+def test_agents_that_are_named_here_exist(platform: Platform) -> None:
     assert set(AGENTS) <= {pod.name for pod in platform.pods}
 
 
+@pytest.mark.promise("pods-on-their-nodes")
 @MATRIX
 def test_a_pod_runs_only_on_nodes_for_its_purpose(platform: Platform, account: str, cluster: str) -> None:
-    """Row 30: training pods on training nodes, and so on for every purpose that there is."""
+    """Training pods run on training nodes, and so on for every purpose."""
     groups = GROUPS[account, cluster]
     for purpose in {group.purpose for group in groups}:
-        pod = platform.stage.clusters[cluster].cluster.placement(purpose)
+        pod = platform.stage.clusters[cluster].cluster.cluster.placement(purpose)
         assert purposes(pod, groups) == {purpose}
 
 
+@pytest.mark.promise("pods-on-their-nodes")
 @MATRIX
-def test_a_pod_that_asks_for_nothing_runs_on_nodes_for_anything(account: str, cluster: str) -> None:
-    """Row 30."""
+def test_a_pod_without_a_purpose_runs_on_general_nodes(account: str, cluster: str) -> None:
     assert purposes({"containers": []}, GROUPS[account, cluster]) == {"general"}
 
 
@@ -218,8 +228,8 @@ def own(platform: Platform) -> Iterator[tuple[Pod, Mapping[str, Any]]]:
                 yield pod, container
 
 
+@pytest.mark.promise("requests-set")
 def test_every_container_says_what_it_needs(platform: Platform) -> None:
-    """Row 131."""
     assert list(own(platform))
     for pod, container in own(platform):
         resources = container.get("resources", {})
@@ -227,8 +237,8 @@ def test_every_container_says_what_it_needs(platform: Platform) -> None:
         assert "memory" in resources.get("limits", {}), f"{pod.name}: {container['name']}: limits"
 
 
+@pytest.mark.promise("probes-set")
 def test_every_server_says_whether_it_is_alive_and_ready(platform: Platform) -> None:
-    """Row 132."""
     lacking = set()
     for pod in platform.pods:
         if pod.whole and not pod.name.startswith(("CronJob ", "Job ")):

@@ -4,19 +4,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import cdk8s
-import kubernetes_validate
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from charts.definitions import DEFINITIONS
-from charts.helm_charts import HelmCharts
-from charts.images import Images
-from charts.istio import NAMESPACE, Mesh, cni_values, gateway_values, istiod_values
-from charts.karpenter import karpenter_values
-from charts.load_balancer_controller import load_balancer_controller_values
+from charts.catalog import Catalog
+from charts.edge.istio.objects import Mesh
+from charts.edge.istio.values import NAMESPACE, cni_values, gateway_values, istiod_values
+from charts.edge.load_balancer_controller.values import load_balancer_controller_values
+from charts.kit.images import Images
+from charts.nodes.karpenter.values import karpenter_values
 from mlplatform_constructs import KubernetesRelease
+from tests.schemas import assert_valid
 
-IMAGES = Images.load()
+CATALOG = Catalog.load()
+IMAGES = CATALOG.images
+DEFINITIONS = [found for component in CATALOG.components.values() for found in component.definitions]
 REGISTRY = "012345678901.dkr.ecr.eu-west-1.amazonaws.com/mirror"
 PLACEMENT = {"nodeSelector": {"mlplatform/purpose": "system"}, "tolerations": [{"key": "system", "operator": "Exists"}]}
 
@@ -25,7 +27,12 @@ def values(images: Images = IMAGES) -> dict[str, dict[str, Any]]:
     """Values of each chart of the list that has pods."""
     return {
         "aws-load-balancer-controller": load_balancer_controller_values(
-            images=images, cluster_name="training", region="eu-west-1", vpc_id="vpc-1", placement=PLACEMENT
+            images=images,
+            cluster_name="training",
+            region="eu-west-1",
+            vpc_id="vpc-1",
+            isolated=False,
+            placement=PLACEMENT,
         ),
         "cni": cni_values(images=images),
         "gateway": gateway_values(placement=PLACEMENT),
@@ -41,7 +48,7 @@ def test_values_of_all_charts(snapshot_json: SnapshotAssertion) -> None:
 
 
 def test_every_chart_with_pods_has_values_here() -> None:
-    assert set(values()) == {chart.name for chart in HelmCharts.load()} - {"base", "karpenter-crd"}
+    assert set(values()) == {chart.name for chart in CATALOG.helm_charts} - {"base", "karpenter-crd"}
 
 
 def texts(value: Any) -> Iterator[str]:
@@ -56,10 +63,11 @@ def texts(value: Any) -> Iterator[str]:
                 yield from texts(item)
 
 
+@pytest.mark.promise("own-registry")
 def test_every_image_comes_from_the_accounts_registry_where_one_is_set() -> None:
-    """Row 6. The gateway's image is the proxy's, which istiod tells."""
-    listed = Images.load(registry=REGISTRY)
-    for chart in HelmCharts.load():
+    """The gateway's image is the proxy's, which istiod injects."""
+    listed = Catalog.load(registry=REGISTRY).images
+    for chart in CATALOG.helm_charts:
         found = list(texts(values(listed).get(chart.name)))
         for key in chart.images:
             upstream = IMAGES.repository(key)
@@ -68,9 +76,9 @@ def test_every_image_comes_from_the_accounts_registry_where_one_is_set() -> None
             assert all(text.startswith(f"{REGISTRY}/{upstream}") for text in named)
 
 
+@pytest.mark.promise("gpu-from-zero", "requests-set")
 @pytest.mark.parametrize("chart", ["aws-load-balancer-controller", "gateway", "istiod", "karpenter"])
 def test_controllers_run_where_they_are_placed_and_say_what_they_need(chart: str) -> None:
-    """Rows 29, 131."""
     found = values()[chart]
     assert {key: found[key] for key in PLACEMENT} == PLACEMENT
     resources = found["controller"]["resources"] if chart == "karpenter" else found["resources"]
@@ -84,6 +92,14 @@ def test_the_plugin_of_the_network_runs_on_every_node() -> None:
 
 def test_load_balancers_send_to_pods() -> None:
     assert values()["aws-load-balancer-controller"]["defaultTargetType"] == "ip"
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_waf_is_asked_where_the_network_reaches_it(isolated: bool) -> None:
+    found = load_balancer_controller_values(
+        images=IMAGES, cluster_name="training", region="eu-west-1", vpc_id="vpc-1", isolated=isolated, placement={}
+    )
+    assert (found["enableWafv2"], found["enableWaf"], found["enableShield"]) == (not isolated, False, False)
 
 
 def test_controllers_are_told_what_pods_cannot_ask_a_node() -> None:
@@ -115,27 +131,49 @@ def test_the_way_in_and_the_controllers_outlive_one_node() -> None:
     assert found["aws-load-balancer-controller"]["replicaCount"] == 2
 
 
+@pytest.mark.promise("mutual-tls")
 def test_pods_of_the_mesh_take_calls_over_mutual_tls_only() -> None:
-    """Row 58."""
-    (policy,) = Mesh(cdk8s.App(), "Mesh").to_json()
+    policy, *_ = Mesh(cdk8s.App(), "Mesh").to_json()
     assert policy["kind"] == "PeerAuthentication"
     assert (policy["metadata"]["namespace"], policy["metadata"]["name"]) == (NAMESPACE, "default")
     assert policy["spec"] == {"mtls": {"mode": "STRICT"}}
 
 
+def test_the_mesh_logs_failed_requests_and_all_where_asked() -> None:
+    _, errors, *_ = Mesh(cdk8s.App(), "Mesh").to_json()
+    _, every, *_ = Mesh(cdk8s.App(), "Mesh", access_log="all").to_json()
+    assert errors["spec"]["accessLogging"] == [
+        {"providers": [{"name": "envoy"}], "filter": {"expression": "response.code >= 400"}}
+    ]
+    assert every["spec"]["accessLogging"] == [{"providers": [{"name": "envoy"}]}]
+    assert "accessLogFile" not in values()["istiod"]["meshConfig"]
+
+
+@pytest.mark.promise("mesh-authorization")
+def test_the_mesh_denies_what_no_policy_allows() -> None:
+    *_, policy, _ = Mesh(cdk8s.App(), "Mesh").to_json()
+    assert (policy["kind"], policy["metadata"]["namespace"]) == ("AuthorizationPolicy", NAMESPACE)
+    assert policy["spec"] == {"action": "ALLOW", "rules": []}
+
+
+def test_the_gateway_refuses_header_names_with_underscores_and_policies_see_normalized_paths() -> None:
+    *_, patch = Mesh(cdk8s.App(), "Mesh").to_json()
+    assert patch["spec"]["workloadSelector"] == {"labels": {"istio": "ingressgateway"}}
+    assert "'headers_with_underscores_action': 'REJECT_REQUEST'" in str(patch["spec"]["configPatches"])
+    settings = values()["istiod"]["meshConfig"]
+    assert settings["pathNormalization"] == {"normalization": "DECODE_AND_MERGE_SLASHES"}
+
+
 @pytest.mark.parametrize("release", KubernetesRelease.all(), ids=lambda release: release.minor)
 def test_every_definition_is_valid(release: KubernetesRelease) -> None:
-    for definitions in DEFINITIONS.values():
-        for definition in definitions:
-            kubernetes_validate.validate(definition, release.minor, strict=True)
+    assert_valid(DEFINITIONS, release.minor)
 
 
 def test_every_kind_is_defined_once_with_one_stored_version() -> None:
-    names = [definition["metadata"]["name"] for definitions in DEFINITIONS.values() for definition in definitions]
+    names = [definition["metadata"]["name"] for definition in DEFINITIONS]
     assert len(names) == len(set(names))
-    for definitions in DEFINITIONS.values():
-        for definition in definitions:
-            assert [version["storage"] for version in definition["spec"]["versions"]].count(True) == 1
-            assert definition["metadata"]["name"] == (
-                f"{definition['spec']['names']['plural']}.{definition['spec']['group']}"
-            )
+    for definition in DEFINITIONS:
+        assert [version["storage"] for version in definition["spec"]["versions"]].count(True) == 1
+        assert definition["metadata"]["name"] == (
+            f"{definition['spec']['names']['plural']}.{definition['spec']['group']}"
+        )

@@ -6,12 +6,15 @@ import cdk8s
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from charts.definitions import DEFINITIONS
-from charts.images import Images
-from charts.karpenter import KarpenterNodes, NodePool, NodeSettings, karpenter_values
+from charts.catalog import Catalog
+from charts.nodes.karpenter.objects import KarpenterNodes, NodePool, NodeSettings
+from charts.nodes.karpenter.values import karpenter_values
 
 SETTINGS = NodeSettings(
-    instance_profile="profile", security_group_id="sg-1", subnet_tags={"mlplatform/network": "prod"}
+    cluster_name="training",
+    instance_profile="profile",
+    security_group_id="sg-1",
+    subnet_tags={"mlplatform/network": "prod"},
 )
 TAINT = {"key": "mlplatform/purpose", "value": "training", "effect": "NoSchedule"}
 
@@ -28,6 +31,7 @@ def pool(**changes: Any) -> NodePool:
         "cpus": 384,
         "image": "al2023",
         "disk_gib": 500,
+        "disk_throughput": 500,
         "max_pods": 30,
         "accelerated": True,
     }
@@ -46,16 +50,16 @@ def requirements(spec: dict[str, Any]) -> dict[str, list[str]]:
     return {item["key"]: item["values"] for item in found}
 
 
+@pytest.mark.promise("autoscaler-of-choice")
 def test_two_groups(snapshot_json: SnapshotAssertion) -> None:
-    """Row 28."""
     spark = pool(
         name="spark", labels={}, taints=[], capacity="spot", max_pods=None, accelerated=False, instance_types=("a", "b")
     )
     assert KarpenterNodes(cdk8s.App(), "Nodes", pools=[pool(), spark], settings=SETTINGS).to_json() == snapshot_json
 
 
+@pytest.mark.promise("separate-clusters", "gpu-from-zero", "pods-on-their-nodes", "autoscaler-of-choice")
 def test_nodes_are_what_the_group_says() -> None:
-    """Rows 27, 29, 30, 35."""
     spec = made()["NodePool"]
     assert requirements(spec) == {
         "karpenter.sh/capacity-type": ["on-demand"],
@@ -69,9 +73,9 @@ def test_nodes_are_what_the_group_says() -> None:
     assert spec["limits"] == {"cpu": "384"}
 
 
+@pytest.mark.promise("spot")
 @pytest.mark.parametrize("capacity", ["spot", "on-demand"])
 def test_capacity_is_spot_only_where_the_group_says_so(capacity: str) -> None:
-    """Rows 33, 34."""
     assert requirements(made(capacity=capacity)["NodePool"])["karpenter.sh/capacity-type"] == [capacity]
 
 
@@ -80,8 +84,8 @@ def test_work_on_accelerators_is_not_moved_for_a_cheaper_node() -> None:
     assert made(accelerated=False)["NodePool"]["disruption"]["consolidationPolicy"] == "WhenEmptyOrUnderutilized"
 
 
+@pytest.mark.promise("pod-permissions")
 def test_pods_cannot_ask_the_nodes_metadata_and_disks_are_encrypted() -> None:
-    """Rows 50, 64."""
     spec = made()["EC2NodeClass"]
     assert spec["metadataOptions"]["httpPutResponseHopLimit"] == 1
     assert spec["metadataOptions"]["httpTokens"] == "required"
@@ -118,19 +122,35 @@ def test_pods_of_a_node_are_limited_where_the_group_says_so(max_pods: int | None
 
 
 def test_every_field_is_one_of_the_kinds() -> None:
-    """A field that Karpenter does not know would be dropped without a word."""
+    """The API server would silently drop an unknown field."""
     kinds = {
         found["spec"]["names"]["kind"]: found["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-        for found in DEFINITIONS["karpenter-crd"]
+        for found in Catalog.load().definitions("nodes/karpenter")
     }
     for changes in ({}, {"image": "bottlerocket"}, {"image": "ami-0"}):
         for kind, spec in made(**changes).items():
             assert set(spec) <= set(kinds[kind]["properties"])
 
 
+@pytest.mark.promise("drained-before-removal")
 def test_notices_of_interruption_come_through_the_queue() -> None:
-    """Row 32."""
     values = karpenter_values(
-        images=Images.load(), cluster_name="training", queue_name="notices", isolated=True, placement={}
+        images=Catalog.load().images, cluster_name="training", queue_name="notices", isolated=True, placement={}
     )
     assert values["settings"] == {"clusterName": "training", "interruptionQueue": "notices", "isolatedVPC": True}
+
+
+def test_a_pod_that_is_not_to_be_disrupted_does_not_keep_its_node_for_ever() -> None:
+    for accelerated, grace in ((True, "72h"), (False, "24h")):
+        spec = made(accelerated=accelerated)["NodePool"]["template"]["spec"]
+        assert (spec["expireAfter"], spec["terminationGracePeriod"]) == ("720h", grace)
+
+
+def test_local_disks_become_one_where_there_are_accelerators() -> None:
+    assert made()["EC2NodeClass"]["instanceStorePolicy"] == "RAID0"
+    assert "instanceStorePolicy" not in made(accelerated=False)["EC2NodeClass"]
+
+
+def test_disks_have_the_throughput_of_the_group() -> None:
+    (disk,) = made(disk_throughput=250)["EC2NodeClass"]["blockDeviceMappings"]
+    assert disk["ebs"]["throughput"] == 250

@@ -1,12 +1,12 @@
 from typing import Any
 
 import cdk8s
-import kubernetes_validate
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from charts.kube2iam import Kube2iam
+from charts.nodes.kube2iam.objects import Kube2iam
 from mlplatform_constructs import KubernetesRelease
+from tests.schemas import assert_valid
 
 
 @pytest.fixture
@@ -20,19 +20,19 @@ def agent(objects: list[dict[str, Any]]) -> dict[str, Any]:
     return pod
 
 
+@pytest.mark.promise("kube2iam-legacy")
 def test_the_agent(objects: list[dict[str, Any]], snapshot_json: SnapshotAssertion) -> None:
-    """Row 66."""
     assert objects == snapshot_json
 
 
 @pytest.mark.parametrize("release", KubernetesRelease.all(), ids=lambda release: release.minor)
 def test_every_object_is_valid(objects: list[dict[str, Any]], release: KubernetesRelease) -> None:
-    for item in objects:
-        kubernetes_validate.validate(item, release.minor, strict=True)
+    assert_valid(objects, release.minor)
 
 
+@pytest.mark.promise("kube2iam-legacy")
 def test_it_stands_between_pods_and_the_nodes_metadata(agent: dict[str, Any]) -> None:
-    """Row 66: host network, and a redirection of 169.254.169.254 for everything that comes from pods of the VPC CNI."""
+    """It uses the host network and redirects 169.254.169.254 for all pods of the VPC CNI."""
     (container,) = agent["containers"]
     assert agent["hostNetwork"] is True
     assert {"--iptables=true", "--host-interface=eni+"} <= set(container["args"])

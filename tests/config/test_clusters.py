@@ -2,32 +2,22 @@ from pathlib import Path
 
 import pytest
 
-from config.loader import ConfigError, load_account, load_accounts
+from config.loader import load_account, load_accounts
 from config.schema import Account
-
-SMALL = """
-account = "111111111111"
-region = "eu-west-1"
-[network]
-cidr = "10.0.0.0/16"
-availability_zones = ["eu-west-1a", "eu-west-1b"]
-"""
+from tests import account_files
+from tests.account_files import SMALL
 
 
 def load(folder: Path, more: str) -> Account:
-    (folder / "some.toml").write_text(SMALL + more, encoding="utf-8")
-    return load_account("some", folder)
+    return account_files.load(folder, SMALL + more)
 
 
 def mistakes(folder: Path, more: str) -> list[str]:
-    """What the loader says of an account with these clusters, without the file's name."""
-    with pytest.raises(ConfigError) as refusal:
-        load(folder, more)
-    return [line.removeprefix(f"{folder / 'some.toml'}: ") for line in str(refusal.value).split("\n")]
+    return account_files.mistakes(folder, SMALL + more)
 
 
+@pytest.mark.promise("separate-clusters")
 def test_an_account_has_a_training_and_an_inference_cluster(tmp_path: Path) -> None:
-    """Row 24."""
     clusters = load(tmp_path, "").clusters
     assert {name: cluster.purpose for name, cluster in clusters.items()} == {
         "training": "training",
@@ -35,8 +25,8 @@ def test_an_account_has_a_training_and_an_inference_cluster(tmp_path: Path) -> N
     }
 
 
+@pytest.mark.promise("separate-clusters", "driver-for-every-gpu")
 def test_the_clusters_have_nodes_of_their_own_for_their_purpose(tmp_path: Path) -> None:
-    """Rows 24, 25, 26."""
     clusters = load(tmp_path, "").clusters
     assert list(clusters["training"].groups) == ["system", "cpu", "training-gpu", "spark"]
     assert list(clusters["inference"].groups) == ["system", "cpu", "inference-gpu"]
@@ -44,16 +34,16 @@ def test_the_clusters_have_nodes_of_their_own_for_their_purpose(tmp_path: Path) 
     assert clusters["inference"].groups["inference-gpu"].instance_types[0].startswith("g")
 
 
+@pytest.mark.promise("gpu-from-zero", "spot")
 def test_gpus_start_at_zero_and_spark_runs_on_spot(tmp_path: Path) -> None:
-    """Rows 29, 33, 34."""
     clusters = load(tmp_path, "").clusters
     assert clusters["training"].groups["training-gpu"].min_per_zone == 0
     assert clusters["inference"].groups["inference-gpu"].min_per_zone == 0
     assert clusters["training"].groups["spark"].capacity == "spot"
 
 
+@pytest.mark.promise("system-nodes")
 def test_the_platforms_own_pods_have_a_node_in_every_zone(tmp_path: Path) -> None:
-    """Row 78."""
     for cluster in load(tmp_path, "").clusters.values():
         assert cluster.groups["system"].min_per_zone >= 1
         assert cluster.groups["system"].availability_zones == ()
@@ -65,7 +55,7 @@ def test_a_shipped_group_keeps_what_is_not_changed(tmp_path: Path) -> None:
     assert (gpu.max_per_zone, gpu.instance_types, gpu.ami_type) == (7, ("p4d.24xlarge",), "AL2023_x86_64_NVIDIA")
 
 
-def test_a_shipped_group_can_be_left_out_and_others_added(tmp_path: Path) -> None:
+def test_a_shipped_group_can_be_omitted_and_others_added(tmp_path: Path) -> None:
     account = load(
         tmp_path,
         """
@@ -81,8 +71,8 @@ def test_a_shipped_group_can_be_left_out_and_others_added(tmp_path: Path) -> Non
     assert list(account.clusters["training"].groups) == ["system", "cpu", "training-gpu", "trainium"]
 
 
+@pytest.mark.promise("separate-clusters")
 def test_any_number_of_clusters_can_be_named(tmp_path: Path) -> None:
-    """Rows 24, 27: one for each kind of instance, if one likes."""
     account = load(
         tmp_path, '[clusters.a100]\npurpose = "training"\n[clusters.inference]\n[clusters.t4]\npurpose = "inference"'
     )
@@ -93,14 +83,14 @@ def test_any_number_of_clusters_can_be_named(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.promise("zones-may-differ")
 def test_the_shipped_accounts_know_what_their_zones_offer() -> None:
-    """Row 2."""
     for account in load_accounts().values():
         assert set(account.offerings) == set(account.network.availability_zones)
 
 
+@pytest.mark.promise("groups-have-rights")
 def test_production_names_its_administrators() -> None:
-    """Row 63."""
     for name in ("staging", "prod"):
         assert all(cluster.access.admins for cluster in load_account(name).clusters.values())
 
@@ -149,8 +139,8 @@ def test_a_mistake_names_key_value_and_fix(tmp_path: Path, more: str, said: list
     assert mistakes(tmp_path, more) == said
 
 
+@pytest.mark.promise("groups-have-rights")
 def test_a_role_is_mapped_once(tmp_path: Path) -> None:
-    """Row 63."""
     role = "arn:aws:iam::111111111111:role/People"
     (line,) = mistakes(tmp_path, f'[clusters.training.access]\nadmins = ["{role}"]\nviewers = ["{role}"]')
     assert line == f"clusters.training.access: {role} is named 2 times (admins, viewers); name each role once"
@@ -168,12 +158,13 @@ def test_an_emergency_role_is_for_the_accounts_own_people(tmp_path: Path) -> Non
     keeper = "arn:aws:iam::222222222222:user/keeper"
     (line,) = mistakes(tmp_path, f'[clusters.training]\nbreak_glass_principals = ["{keeper}"]')
     assert line == (
-        f"clusters: training.break_glass_principals: {keeper} not in account 111111111111; name its own users and roles"
+        f"clusters: training.break_glass_principals: {keeper} not in account 111111111111; "
+        "list users and roles of this account"
     )
 
 
+@pytest.mark.promise("zones-may-differ", "driver-for-every-gpu")
 def test_an_instance_type_missing_in_a_zone_is_refused(tmp_path: Path) -> None:
-    """Rows 2, 25."""
     offered = '[offerings]\neu-west-1a = ["m7i.xlarge"]\neu-west-1b = ["m7i.xlarge", "p4d.24xlarge"]\n'
     groups = "".join(f"[clusters.training.node_groups.{name}]\nmax_per_zone = 0\n" for name in ("cpu", "spark"))
     assert mistakes(tmp_path, offered + groups) == [
@@ -186,8 +177,9 @@ def test_an_instance_type_missing_in_a_zone_is_refused(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.promise("driver-for-every-gpu")
 def test_an_instance_type_that_no_zone_offers_is_refused(tmp_path: Path) -> None:
-    """Rows 25, 26: EC2 has taken the small P3 away."""
+    """EC2 no longer offers the small P3."""
     offered = '[offerings]\neu-west-1a = ["m7i.xlarge", "m7i.2xlarge"]\neu-west-1b = ["m7i.xlarge", "m7i.2xlarge"]\n'
     gpu = '[clusters.inference]\n[clusters.inference.node_groups.inference-gpu]\ninstance_types = ["p3.2xlarge"]\n'
     (line,) = mistakes(tmp_path, offered + gpu)

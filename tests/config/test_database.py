@@ -2,25 +2,17 @@ from pathlib import Path
 
 import pytest
 
-from config.loader import ConfigError, load_account
-
-GOOD = """
-account = "012345678901"
-region = "eu-west-1"
-[network]
-cidr = "10.0.0.0/16"
-availability_zones = ["eu-west-1a", "eu-west-1b"]
-[database]
-"""
+from config.loader import ConfigError
+from tests import account_files
+from tests.account_files import SMALL
 
 
-def load(folder: Path, text: str) -> int:
-    (folder / "some.toml").write_text(GOOD + text, encoding="utf-8")
-    return load_account("some", folder).database.max_storage_gib
+def load(folder: Path, more: str) -> int:
+    return account_files.load(folder, f"{SMALL}[database]\n{more}").database.max_storage_gib
 
 
+@pytest.mark.promise("storage-grows")
 def test_storage_has_room_to_grow(tmp_path: Path) -> None:
-    """Row 49."""
     assert load(tmp_path, "storage_gib = 100\nmax_storage_gib = 110") == 110
 
 

@@ -46,7 +46,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert (wave.approval, wave.bake_minutes, wave.alarms) == (False, 0, ())
 
 
-def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+def test_every_mistake_is_reported_together(tmp_path: Path) -> None:
     text = HEAD.replace('region = "eu-west-1"', 'regoin = "eu-west-1"').replace('"999999999999"', "999999999999", 1)
     text += '[[waves]]\nname = "First"\naccounts = []\nbake_minuets = 10\n'
     text += '[[waves]]\nname = "Second"\naccounts = ["dve"]\n'
@@ -70,16 +70,16 @@ def test_refuses_accounts_without_a_file_and_that_of_the_rehearsal(tmp_path: Pat
 
 def test_refuses_an_account_and_a_name_twice(tmp_path: Path) -> None:
     assert mistakes(HEAD + WAVE + WAVE, tmp_path) == [
-        "delivery.toml: waves: 2 waves are called 'First'; choose another name; "
-        "account 'dev' is named 2 times; an account is in one wave only"
+        "delivery.toml: waves: 2 waves are called 'First'; choose another name",
+        "delivery.toml: waves: account 'dev' is named 2 times; an account is in one wave only",
     ]
 
 
 def test_refuses_the_names_of_the_pipelines_own_stages(tmp_path: Path) -> None:
     text = HEAD + WAVE.replace("First", "Source").replace("dev", "tools")
     assert mistakes(text, tmp_path, names=("tools",)) == [
-        "delivery.toml: waves: 'Source' is a stage of the pipeline itself; choose another name; "
-        "'tools' is a stage of the pipeline itself; choose another name"
+        "delivery.toml: waves: 'Source' is a stage of the pipeline itself; choose another name",
+        "delivery.toml: waves: 'tools' is a stage of the pipeline itself; choose another name",
     ]
 
 
@@ -88,7 +88,7 @@ def test_refuses_the_names_of_the_pipelines_own_stages(tmp_path: Path) -> None:
     [
         ("bake_minutes = 421", "waves.0.bake_minutes: should be less than or equal to 420, got 421"),
         ("bake_minutes = -1", "waves.0.bake_minutes: should be greater than or equal to 0, got -1"),
-        ('approval = "ana"', "waves.0.approval: should be a valid boolean, got 'ana'"),
+        ('approval = "ana"', "waves.0.approval: must be true or false without quotes, got 'ana'"),
     ],
 )
 def test_refuses_what_a_build_could_not_do(line: str, mistake: str, tmp_path: Path) -> None:

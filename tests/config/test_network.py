@@ -14,16 +14,16 @@ def mistakes(**changes: Any) -> list[str]:
     return [str(error["msg"]).removeprefix("Value error, ") for error in refusal.value.errors()]
 
 
+@pytest.mark.promise("nat-per-zone", "closed-network")
 def test_the_default_survives_the_loss_of_a_zone_and_costs_no_endpoint() -> None:
-    """Rows 5, 6."""
     network = Network(**GOOD)
     assert network.nat == "per_zone"
     assert not network.interface_endpoints
     assert network.domain is None
 
 
+@pytest.mark.promise("bastion-availability")
 def test_the_default_bastion_is_highly_available() -> None:
-    """Row 14."""
     assert Bastion().highly_available
 
 
@@ -45,14 +45,14 @@ def test_accepts_private_address_space_with_room_for_every_zone(cidr: str) -> No
         ("ten", "must be a network such as '10.20.0.0/16', got 'ten'"),
     ],
 )
-def test_refuses_address_space_that_holds_no_platform(cidr: str, said: str) -> None:
+def test_refuses_an_address_space_that_is_too_small(cidr: str, said: str) -> None:
     (mistake,) = mistakes(cidr=cidr)
     assert mistake.startswith(said)
 
 
+@pytest.mark.promise("zones-alike")
 @pytest.mark.parametrize("count", [1, 7])
 def test_refuses_fewer_than_two_and_more_than_six_zones(count: int) -> None:
-    """Row 1."""
     (mistake,) = mistakes(availability_zones=tuple(f"eu-west-1{letter}" for letter in "abcdefg"[:count]))
     assert ("at least 2" if count == 1 else "at most 6") in mistake
 
@@ -62,14 +62,14 @@ def test_refuses_a_zone_twice() -> None:
     assert mistake == "names a zone twice: eu-west-1a, eu-west-1a; name each zone once"
 
 
+@pytest.mark.promise("nat-per-zone")
 def test_refuses_a_closed_network_without_endpoints() -> None:
-    """Row 5."""
     (mistake,) = mistakes(nat="none")
     assert mistake == "must be true when nat is 'none'; without either nothing reaches AWS"
     assert Network(**GOOD, nat="none", interface_endpoints=True).interface_endpoints
 
 
+@pytest.mark.promise("delegated-zones")
 def test_refuses_a_delegation_of_nothing() -> None:
-    """Row 18."""
     (mistake,) = mistakes(root_zone_id="Z0123456789ABC")
     assert mistake == "needs network.domain; name the platform's domain or remove root_zone_id"

@@ -2,27 +2,21 @@ from pathlib import Path
 
 import pytest
 
-from config.loader import ConfigError, load_account, load_accounts
+from config.loader import load_accounts
 from config.storage import Storage
+from tests import account_files
+from tests.account_files import SMALL, mistakes
 
-GOOD = """
-account = "012345678901"
-region = "eu-west-1"
-[network]
-cidr = "10.0.0.0/16"
-availability_zones = ["eu-west-1a", "eu-west-1b"]
-"""
 LAKE = 'bucket_arn = "arn:aws:s3:::lake"'
 WRITER = 'writer_role_arns = ["arn:aws:iam::222222222222:role/Ingestion"]'
 
 
-def load(folder: Path, text: str) -> Storage:
-    (folder / "some.toml").write_text(GOOD + text, encoding="utf-8")
-    return load_account("some", folder).storage
+def load(folder: Path, more: str) -> Storage:
+    return account_files.load(folder, SMALL + more).storage
 
 
-def test_collected_data_is_held_here_or_lies_elsewhere(tmp_path: Path) -> None:
-    """Row 51."""
+@pytest.mark.promise("collected-data-read-only")
+def test_collected_data_is_in_this_account_or_in_another(tmp_path: Path) -> None:
     held = load(tmp_path, f"[storage.collected_data]\n{WRITER}").collected_data
     assert (held.bucket_arn, held.writer_role_arns) == (None, ("arn:aws:iam::222222222222:role/Ingestion",))
     elsewhere = load(tmp_path, f"[storage.collected_data]\n{LAKE}").collected_data
@@ -36,7 +30,7 @@ def test_a_file_system_lies_in_a_zone_of_the_network(tmp_path: Path) -> None:
     assert lustre.availability_zone == "eu-west-1b"
 
 
-def test_shipped_accounts_keep_training_data_beside_the_gpus() -> None:
+def test_shipped_accounts_have_training_data_in_the_zone_of_the_gpus() -> None:
     """Traffic between zones is billed by the gigabyte, and training reads a lot of them."""
     beside = {}
     for name, account in load_accounts().items():
@@ -47,8 +41,8 @@ def test_shipped_accounts_keep_training_data_beside_the_gpus() -> None:
     assert beside == {"local": True, "prod": True, "staging": True}
 
 
+@pytest.mark.promise("second-region-copy", "collected-data-read-only")
 def test_production_has_a_copy_elsewhere_and_reads_data_of_another_platform() -> None:
-    """Rows 43, 51."""
     storage = load_accounts()["prod"].storage
     assert storage.replica_region == "eu-central-1"
     assert storage.collected_data.bucket_arn is not None
@@ -60,7 +54,7 @@ def test_production_has_a_copy_elsewhere_and_reads_data_of_another_platform() ->
         (f"[storage.collected_data]\n{LAKE}\n{WRITER}", "writer_role_arns: must be empty with bucket_arn; "),
         (
             '[storage.collected_data]\nkey_arn = "arn:aws:kms:eu-west-1:222222222222:key/1"',
-            "key_arn: needs bucket_arn; a bucket that is held here has a key of its own",
+            "key_arn: needs bucket_arn; the bucket in this account has its own key",
         ),
         ('[storage.collected_data]\nbucket_arn = "lake"', "bucket_arn: must match ^arn:aws[-a-z]*:s3:::"),
         ('[storage.collected_data]\nwriter_role_arns = ["arn:aws:iam::2:user/x"]', "writer_role_arns.0: must match"),
@@ -81,7 +75,5 @@ def test_production_has_a_copy_elsewhere_and_reads_data_of_another_platform() ->
     ],
 )
 def test_a_mistake_names_key_value_and_fix(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(ConfigError) as refusal:
-        load(tmp_path, text)
-    (line,) = str(refusal.value).split("\n")
+    (line,) = mistakes(tmp_path, SMALL + text)
     assert said in line

@@ -1,4 +1,4 @@
-"""Accounts that answer from tables: what CloudFormation deployed, and what the services say of it."""
+"""Fake accounts with tables of deployed resources and responses of services."""
 
 import json
 from collections.abc import Mapping

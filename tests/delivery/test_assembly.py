@@ -96,7 +96,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_copy_has_another_template_and_the_assembly_keeps_its_own(assembly: Path, tmp_path: Path) -> None:
-    """Though what has not changed is linked."""
+    """Although unchanged files are linked."""
     before, copy = contents(assembly), tmp_path / "copy"
     copy_with_templates(assembly, {"dev/Storage": {"Resources": {}}}, copy)
     assert [stack.id for stack in read_assembly(copy)] == [stack.id for stack in read_assembly(assembly)]

@@ -42,7 +42,7 @@ def test_alarms_of_other_regions_are_watched_there(audit: Any, deployed: Any, tm
 
 def test_fails_where_nothing_would_be_watched(tmp_path: Path) -> None:
     network = stack(tmp_path, "Network", {"Vpc": "AWS::EC2::VPC"})
-    with pytest.raises(DeliveryError, match="^no alarm to watch in any stack; deploy first, or name alarms"):
+    with pytest.raises(DeliveryError, match="^no stack has an alarm to watch; deploy first, or list alarms"):
         alarms_of([network], Accounts({network: {"Vpc": "vpc-1"}}))
 
 
@@ -61,7 +61,7 @@ def test_the_first_alarm_ends_it_with_its_name_and_reason(audit: Any, deployed: 
     loud = said(state("root-1"), composite=(state("platform-1", "ALARM", "pods do not start"),))
     accounts, slept = Accounts(deployed, {("cloudwatch", "describe_alarms"): [quiet, quiet, loud]}), []
     problems = watch(alarms_of([audit], accounts), minutes=30, reader=lambda: accounts, sleep=slept.append)
-    assert problems == ["eu-west-1: alarm platform-1 is on: pods do not start"]
+    assert problems == ["eu-west-1: alarm platform-1 is in state ALARM: pods do not start"]
     assert slept == [60, 60]
 
 
@@ -69,11 +69,11 @@ def test_an_alarm_that_is_on_from_the_start_counts(audit: Any, deployed: Any) ->
     loud = said(state("root-1", "ALARM"), composite=(state("platform-1"),))
     accounts = Accounts(deployed, {("cloudwatch", "describe_alarms"): loud})
     assert watch(alarms_of([audit], accounts), minutes=0, reader=lambda: accounts) == [
-        "eu-west-1: alarm root-1 is on: Threshold Crossed"
+        "eu-west-1: alarm root-1 is in state ALARM: Threshold Crossed"
     ]
 
 
-def test_access_is_taken_anew_for_each_look(audit: Any, deployed: Any) -> None:
+def test_access_is_renewed_for_each_check(audit: Any, deployed: Any) -> None:
     """A role that is taken with a role's credentials lasts an hour, a bake may last seven."""
     quiet = said(state("root-1"), composite=(state("platform-1"),))
     accounts = Accounts(deployed, {("cloudwatch", "describe_alarms"): quiet})
@@ -87,7 +87,7 @@ def test_access_is_taken_anew_for_each_look(audit: Any, deployed: Any) -> None:
     assert len(made) == 3
 
 
-def test_fails_where_an_alarm_of_the_wave_is_not_there(audit: Any, deployed: Any) -> None:
+def test_fails_where_an_alarm_of_the_wave_does_not_exist(audit: Any, deployed: Any) -> None:
     quiet = said(state("root-1"), composite=(state("platform-1"),))
     accounts = Accounts(deployed, {("cloudwatch", "describe_alarms"): quiet})
     alarms = alarms_of([audit], accounts, further=["latncy"])

@@ -54,13 +54,13 @@ def test_accounts_trust_the_tools_account_and_no_other() -> None:
         assert trusted == line.startswith(("cdk bootstrap aws://1", "cdk bootstrap aws://3")), line
 
 
-def test_an_account_that_is_deployed_by_hand_trusts_itself_alone() -> None:
+def test_an_account_without_a_pipeline_trusts_only_itself() -> None:
     lines = list(script([stack("mine/Network", "555555555555"), *STACKS], settings()))
     (mine,) = (line for line in lines if "aws://555555555555" in line)
     assert "--trust" not in mine
 
 
-def test_an_account_that_only_has_a_mirror_lets_the_pipeline_make_it() -> None:
+def test_an_account_with_only_a_mirror_allows_the_pipeline_to_create_it() -> None:
     lines = list(script([stack("tools/Mirror-555555555555", "555555555555"), *STACKS], settings()))
     (registry,) = (line for line in lines if "aws://555555555555" in line)
     assert f"--trust {TOOLS}" in registry
@@ -108,7 +108,7 @@ def test_roles_of_services_are_made_once_in_each_account_after_its_regions() -> 
         "# As an administrator of 111111111111 (dev):",
         "cdk bootstrap aws://111111111111/eu-central-1",
         "cdk bootstrap aws://111111111111/eu-west-1",
-        '# What ends with "has been taken in this account" is there already:',
+        '# Ignore an error "has been taken in this account": the role already exists.',
         "aws iam create-service-linked-role --aws-service-name elasticfilesystem.amazonaws.com",
         "aws iam create-service-linked-role --aws-service-name rds.amazonaws.com",
         "# As an administrator of 333333333333 (prod):",
@@ -125,6 +125,6 @@ def test_nodes_need_roles_of_several_services(capacity: str, needed: list[str]) 
     assert bootstrap.services([nodes]) == [f"{name}.amazonaws.com" for name in needed]
 
 
-def test_without_templates_it_says_how_to_make_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_templates_it_prints_how_to_synthesize(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert bootstrap.main(["--assembly", str(tmp_path)]) == 1
     assert capsys.readouterr().err == f"bootstrap: {tmp_path}: no cloud assembly; run `make synth` first\n"

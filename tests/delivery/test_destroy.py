@@ -1,11 +1,14 @@
+from contextlib import nullcontext as does_not_raise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from delivery.destroy import __main__ as program
 from delivery.destroy.protection import unprotected, without_protection
-from delivery.destroy.remains import how_to_delete
+from delivery.destroy.remains import Deployed, how_to_delete
+from delivery.destroy.running import refuse_running_applications
 from delivery.errors import DeliveryError
 from delivery.teardown import Plan, plan
 
@@ -24,13 +27,13 @@ def group(policy: str) -> dict[str, Any]:
     }
 
 
-def test_without_anything_that_is_kept_every_stack_goes(make_stack: Any) -> None:
-    """Row 105, R-10."""
+@pytest.mark.promise("ordered-removal")
+def test_without_retained_resources_every_stack_is_destroyed(make_stack: Any) -> None:
     stacks = [make_stack(NETWORK, "prod-Network"), make_stack(group("Delete"), "prod-Metadata")]
     assert plan(stacks) == Plan(("prod/Network", "prod/Metadata"), {}, (), ())
 
 
-def test_what_is_kept_in_the_network_keeps_its_stack_and_what_that_needs(make_stack: Any) -> None:
+def test_a_retained_resource_in_the_network_keeps_its_stack_and_dependencies(make_stack: Any) -> None:
     bucket = {"Resources": {"Bucket": {"Type": "AWS::S3::Bucket", "DeletionPolicy": "Retain"}}}
     stacks = [
         make_stack(NETWORK, "prod-Network"),
@@ -41,12 +44,12 @@ def test_what_is_kept_in_the_network_keeps_its_stack_and_what_that_needs(make_st
     assert found.goes == ("prod/Data",)
     assert found.stays == {
         "prod/Network": "needed by prod/Metadata",
-        "prod/Metadata": "Group is kept, and lies in the network",
+        "prod/Metadata": "Group is retained and is in the network",
     }
     assert [one.id for one in found.kept] == ["Bucket"]
 
 
-def test_what_somebody_has_deleted_holds_nothing_any_more(make_stack: Any) -> None:
+def test_a_deleted_resource_keeps_no_stack(make_stack: Any) -> None:
     stacks = [make_stack(NETWORK, "prod-Network"), make_stack(group("Retain"), "prod-Metadata")]
     assert plan(stacks, gone=frozenset({("prod-Metadata", "Group")})).stays == {}
 
@@ -57,12 +60,12 @@ def test_the_deployed_templates_decide_and_not_those_of_now(make_stack: Any) -> 
     assert list(plan(stacks, templates=deployed).stays) == ["prod/Network", "prod/Metadata"]
 
 
-def test_a_stack_that_is_not_deployed_is_left_out(make_stack: Any) -> None:
+def test_a_stack_that_is_not_deployed_is_omitted(make_stack: Any) -> None:
     stacks = [make_stack(NETWORK, "prod-Network"), make_stack(group("Delete"), "prod-Metadata")]
     assert plan(stacks, templates={"prod-Network": NETWORK}).goes == ("prod/Network",)
 
 
-def test_what_goes_is_no_longer_protected_and_what_is_kept_still_is() -> None:
+def test_only_retained_resources_stay_protected() -> None:
     attributes = [{"Key": "deletion_protection.enabled", "Value": "true"}, {"Key": "idle_timeout", "Value": "60"}]
     cluster = {"Type": "AWS::EKS::Cluster", "Properties": {"DeletionProtection": True, "Version": "1.35"}}
     table = {
@@ -88,7 +91,7 @@ def test_what_goes_is_no_longer_protected_and_what_is_kept_still_is() -> None:
     ]
 
 
-def test_only_stacks_that_are_protected_are_changed_before_they_go() -> None:
+def test_only_protected_stacks_are_changed_before_destruction() -> None:
     protected = {"Cluster": {"Type": "AWS::EKS::Cluster", "Properties": {"DeletionProtection": True}}}
     changed = without_protection({"prod/Network": NETWORK, "prod/Cluster": {"Resources": protected}})
     assert list(changed) == ["prod/Cluster"]
@@ -96,12 +99,9 @@ def test_only_stacks_that_are_protected_are_changed_before_they_go() -> None:
     assert protected["Cluster"]["Properties"] == {"DeletionProtection": True}
 
 
-def test_a_production_account_needs_a_second_word(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_production_account_needs_a_second_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["prod", "--yes"]) == 1
-    assert (
-        capsys.readouterr().err
-        == "prod: is a production account; say --production (PRODUCTION=1) too, if it is to go\n"
-    )
+    assert capsys.readouterr().err == "prod: is a production account; to destroy it, add --production (PRODUCTION=1)\n"
 
 
 @pytest.mark.parametrize("answer", ["", "yes", "prod"])
@@ -119,29 +119,66 @@ def test_the_name_of_the_account_confirms(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_without_a_terminal_nothing_is_destroyed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nobody(_: str) -> str:
+    def closed(_: str) -> str:
         raise EOFError
 
-    monkeypatch.setattr("builtins.input", nobody)
-    with pytest.raises(DeliveryError, match="say --yes"):
+    monkeypatch.setattr("builtins.input", closed)
+    with pytest.raises(DeliveryError, match="add --yes"):
         program._confirm("dev", Plan(("dev/Network",), {}, (), ()), "111111111111")
 
 
+class Applications:
+    """EMR Serverless with one application in a state."""
+
+    def __init__(self, state: str) -> None:
+        self.state = state
+
+    def client(self, service: str, stack: Any) -> "Applications":
+        assert service == "emr-serverless"
+        return self
+
+    def get_application(self, *, applicationId: str) -> dict[str, Any]:
+        if self.state == "deleted":
+            raise ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": applicationId}}, "Get")
+        return {"application": {"state": self.state}}
+
+
+def with_application(make_stack: Any) -> Deployed:
+    resources = {"Application": ("AWS::EMRServerless::Application", "00f1"), "Role": ("AWS::IAM::Role", "role")}
+    return Deployed(make_stack({}, "dev-Workloads"), "arn", resources, {})
+
+
+def test_an_application_that_runs_refuses_the_destruction_with_the_command_that_stops_it(
+    make_stack: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    command = "dev-Workloads: application 00f1 .* is STARTED.*aws emr-serverless stop-application --application-id 00f1"
+    with pytest.raises(DeliveryError, match=command):
+        refuse_running_applications([with_application(make_stack)], Applications("STARTED"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("state", ["CREATED", "STOPPED", "deleted"])
+def test_a_stopped_or_deleted_application_refuses_no_destruction(
+    state: str, make_stack: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with does_not_raise():
+        refuse_running_applications([with_application(make_stack)], Applications(state))  # type: ignore[arg-type]
+
+
+@pytest.mark.promise("no-leftovers")
 @pytest.mark.parametrize(
     ("type", "words"),
     [
         ("AWS::RDS::DBInstance", "--final-db-snapshot-identifier db-1-last"),
-        ("AWS::S3::Bucket", "empty it, versions included"),
+        ("AWS::S3::Bucket", "empty it, including all versions"),
         ("AWS::Glue::Database", "aws cloudcontrol delete-resource --type-name AWS::Glue::Database --identifier 'db-1'"),
     ],
 )
-def test_each_thing_that_is_left_comes_with_what_deletes_it(type: str, words: str) -> None:
-    """R-11."""
+def test_each_remaining_resource_is_listed_with_its_deletion_command(type: str, words: str) -> None:
     assert words in how_to_delete(type, "db-1")
 
 
-def test_an_app_that_does_not_synthesize_ends_with_its_words(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_failed_synthesis_ends_with_the_output_of_the_app(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["dev", "--yes", "--assembly", str(tmp_path)]) == 1
     assert "no cloud assembly" in capsys.readouterr().err

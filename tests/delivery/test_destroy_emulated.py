@@ -1,4 +1,4 @@
-"""The gate and `make destroy`, by the real CDK CLI, on a small app in the embedded AWS."""
+"""The gate and `make destroy`, by the real CDK CLI, on a small app in the AWS emulator."""
 
 import json
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 import pytest
 
+from config.tags import STAGE
 from delivery.destroy.__main__ import main as destroy
 from delivery.gate.__main__ import main as gate
 from rehearsal.assembly import Assembly
@@ -59,7 +60,11 @@ def assembly(folder: Path, templates: dict[str, Any]) -> Path:
         artifacts[f"local{name}"] = {
             "type": "aws:cloudformation:stack",
             "environment": "aws://000000000000/us-east-1",
-            "properties": {"templateFile": f"{name}.template.json", "stackName": f"local-{name}"},
+            "properties": {
+                "templateFile": f"{name}.template.json",
+                "stackName": f"local-{name}",
+                "tags": {STAGE: "local"},
+            },
             "displayName": f"local/{name}",
             "dependencies": [one for one in DEPENDENCIES.get(name, ()) if one.removeprefix("local") in templates],
         }
@@ -70,7 +75,7 @@ def assembly(folder: Path, templates: dict[str, Any]) -> Path:
 
 @pytest.fixture
 def deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The assembly of an app that is deployed in an embedded AWS, to which this process' AWS calls go."""
+    """The assembly of an app that is deployed in an AWS emulator, to which this process' AWS calls go."""
     folder = assembly(tmp_path / "cdk.out", TEMPLATES)
     with exclusive_run(tmp_path / "rehearsal") as run, EmbeddedAws(run) as aws:
         aws.wait_until_healthy()
@@ -86,12 +91,13 @@ def stacks() -> set[str]:
     return {one["StackName"] for one in summaries if one["StackStatus"] != "DELETE_COMPLETE"}
 
 
-def test_the_gate_stops_and_destruction_keeps_what_is_kept(
+@pytest.mark.promise("ordered-removal", "no-leftovers", "gate")
+def test_the_gate_stops_and_destruction_retains_data(
     deployed: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """R-10, R-11, R-16: judge, refuse, destroy and report against deployed stacks."""
+    """The gate, the refusal, the destruction and its report run against deployed stacks."""
     assert gate(["local", "--assembly", str(deployed)]) == 0
-    assert "nothing would change" in capfd.readouterr().out
+    assert "the deployment changes nothing" in capfd.readouterr().out
 
     resources = DATA["Resources"]
     renamed = {"Resources": {"Store" if id == "Bucket" else id: body for id, body in resources.items()}}
@@ -101,21 +107,21 @@ def test_the_gate_stops_and_destruction_keeps_what_is_kept(
 
     fewer = assembly(tmp_path / "fewer", {"Network": NETWORK, "Metadata": METADATA})
     assert gate(["local", "--assembly", str(fewer)]) == 0
-    assert "left as they are until somebody destroys them: local-Data" in capfd.readouterr().out
+    assert "unchanged until they are destroyed: local-Data" in capfd.readouterr().out
     assert destroy(["local", "--assembly", str(fewer), "--yes"]) == 1
-    assert "local-Data: deployed, and no longer part of the account" in capfd.readouterr().err
+    assert "local-Data: deployed, but no longer part of the account" in capfd.readouterr().err
     assert stacks() == {"local-Network", "local-Metadata", "local-Data"}
 
     assert destroy(["local", "--assembly", str(deployed), "--yes"]) == 0
     told = capfd.readouterr().out
     assert stacks() == {"local-Network", "local-Metadata"}
     assert "destroys: local/Data\n" in told
-    assert "stays: local/Metadata: Group is kept, and lies in the network" in told
+    assert "stays: local/Metadata: Group is retained and is in the network" in told
     assert "stays: local/Network: needed by local/Metadata" in told
     (bucket,) = boto3.client("s3", region_name="us-east-1").list_buckets()["Buckets"]
     assert f"AWS::S3::Bucket {bucket['Name']} in us-east-1" in told
     assert boto3.client("dynamodb", region_name="us-east-1").list_tables()["TableNames"] == []
-    assert "nothing is left that was not meant to stay" in told
+    assert "nothing remains except what is retained" in told
 
     assert destroy(["local", "--assembly", str(deployed), "--yes"]) == 0
     again = capfd.readouterr().out

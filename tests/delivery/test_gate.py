@@ -37,7 +37,8 @@ def approval(**values: Any) -> Approval:
     return Approval.model_validate(known | values)
 
 
-def test_what_nobody_has_approved_is_stopped(replaced: Judgement) -> None:
+@pytest.mark.promise("gate")
+def test_changes_without_approval_are_stopped(replaced: Judgement) -> None:
     decision = decide("prod", replaced.findings, [], TODAY)
     assert [one.resource for one in decision.stopped] == ["Files"]
 
@@ -57,18 +58,19 @@ def test_an_approval_of_something_else_lets_nothing_pass(replaced: Judgement, va
     assert decide("prod", replaced.findings, [approval(**values)], TODAY).stopped
 
 
-def test_an_expired_approval_lets_nothing_pass_and_should_go(replaced: Judgement) -> None:
+def test_an_expired_approval_has_no_effect_and_is_reported(replaced: Judgement) -> None:
     decision = decide("prod", replaced.findings, [approval(expires=datetime.date(2026, 11, 22))], TODAY)
     assert decision.stopped
     assert decision.remarks == ("config/approvals.toml: prod Test Files replacing: expired on 2026-11-22; remove it",)
 
 
-def test_an_approval_that_nothing_needs_any_more_should_go_and_stops_nothing() -> None:
-    """R-18: the run after an approved one must not stop because of the approval."""
+@pytest.mark.promise("repeatable")
+def test_an_unused_approval_is_reported_and_stops_nothing() -> None:
+    """The run after an approved one must not stop because of the approval."""
     decision = decide("prod", (), [approval()], TODAY)
     assert decision.stopped == ()
     assert decision.remarks == (
-        "config/approvals.toml: prod Test Files replacing: approves nothing that would happen now; remove it",
+        "config/approvals.toml: prod Test Files replacing: matches no current change; remove it",
     )
 
 
@@ -110,7 +112,7 @@ def test_the_report_names_what_is_stopped_and_how_to_approve_it(replaced: Judgem
     text = report("prod", replaced, decide("prod", replaced.findings, [], TODAY))
     assert "STOP replacing    Files (AWS::EFS::FileSystem)" in text
     assert "Encrypted: true -> false" in text
-    assert "Encrypted cannot change in place; a new one begins empty; the old one is deleted" in text
+    assert "Encrypted cannot change in place; the new one is empty; the old one is deleted" in text
     assert 'resource = "Files"\nchange = "replacing"' in text
     assert text.endswith("prod: 1 replacing; 1 stopped")
 
@@ -125,14 +127,14 @@ def test_a_stack_that_is_not_deployed_is_new_and_safe(make_stack: Any) -> None:
     judgement = judge([make_stack({"Resources": FILES})], {})
     assert judgement == Judgement((), {"prod-Test": 1})
     text = report("prod", judgement, decide("prod", (), [], TODAY))
-    assert text.startswith("not deployed yet, everything in them is new: prod-Test (1 resources)")
+    assert text.startswith("new stacks, not deployed yet: prod-Test (1 resources)")
 
 
 def test_a_stack_that_is_no_longer_part_of_the_account_is_named(make_stack: Any) -> None:
     stack = make_stack({"Resources": FILES})
     judgement = judge([stack], {"prod-Test": stack.template}, forgotten={"prod-Batch": {}})
     text = report("prod", judgement, decide("prod", (), [], TODAY))
-    assert "left as they are until somebody destroys them: prod-Batch" in text
+    assert "unchanged until they are destroyed: prod-Batch" in text
 
 
 NETWORK = {
@@ -148,7 +150,7 @@ USING = {
 NOT_USING = {"Resources": {"Tag": {"Type": "AWS::SSM::Parameter", "Properties": {"Value": "none"}}}}
 
 
-def test_an_export_cannot_go_in_the_same_deployment_as_its_last_use(make_stack: Any) -> None:
+def test_an_export_cannot_be_removed_in_the_same_deployment_as_its_last_use(make_stack: Any) -> None:
     """The stack that has it comes first."""
     after = [make_stack(WITHOUT_EXPORT, "prod-Network"), make_stack(NOT_USING, "prod-Batch")]
     found = judge(after, {"prod-Network": NETWORK, "prod-Batch": USING}).findings
@@ -157,7 +159,7 @@ def test_an_export_cannot_go_in_the_same_deployment_as_its_last_use(make_stack: 
     assert "because prod-Batch still uses it" in failing.why
 
 
-def test_an_export_cannot_go_while_a_stack_that_is_no_longer_part_of_the_account_uses_it(make_stack: Any) -> None:
+def test_an_export_cannot_be_removed_while_a_stack_outside_the_account_file_uses_it(make_stack: Any) -> None:
     judgement = judge(
         [make_stack(WITHOUT_EXPORT, "prod-Network")], {"prod-Network": NETWORK}, forgotten={"prod-Batch": USING}
     )
@@ -167,12 +169,13 @@ def test_an_export_cannot_go_while_a_stack_that_is_no_longer_part_of_the_account
     assert "[[approval]]" not in text
 
 
-def test_an_export_that_nobody_uses_may_go(make_stack: Any) -> None:
+def test_an_unused_export_may_be_removed(make_stack: Any) -> None:
     assert judge([make_stack(WITHOUT_EXPORT, "prod-Network")], {"prod-Network": NETWORK}).findings == ()
 
 
-def test_replacement_crosses_stacks_through_exports(make_stack: Any) -> None:
-    """Row R-16: a replaced subnet replaces the file system of another stack."""
+@pytest.mark.promise("gate")
+def test_replacement_crosses_stacks_through_exports_which_cannot_change(make_stack: Any) -> None:
+    """A replaced subnet replaces the file system of another stack, whose import refuses the replacement."""
 
     def network(cidr: str) -> dict[str, Any]:
         subnet = {"Type": "AWS::EC2::Subnet", "Properties": {"VpcId": "vpc-1", "CidrBlock": cidr}}
@@ -185,9 +188,11 @@ def test_replacement_crosses_stacks_through_exports(make_stack: Any) -> None:
     found = judge(after, {"prod-Network": network("10.0.0.0/24"), "prod-Storage": storage}).findings
     assert [(one.stack, one.verdict, one.stops) for one in found] == [
         ("prod-Network", "replacing", True),
+        ("prod-Network", "failing", True),
         ("prod-Storage", "replacing", True),
     ]
-    assert "SubnetIds.0 is of Subnet, which is replaced" in found[1].why
+    assert "because prod-Storage still uses it" in found[1].why
+    assert "SubnetIds.0 is of Subnet, which is replaced" in found[2].why
 
 
 def test_a_reference_that_becomes_weak_is_still_the_same_thing(make_stack: Any) -> None:
@@ -209,7 +214,7 @@ def test_a_reference_that_becomes_weak_is_still_the_same_thing(make_stack: Any) 
     assert [str(one.verdict) for one in found] == ["safe"]
 
 
-def test_every_rule_is_about_a_property_that_there_is_and_says_where_it_is_from() -> None:
+def test_every_rule_has_an_existing_property_and_a_source() -> None:
     specification = Specification.load()
     for rule in rules():
         assert rule.source.startswith(("https://", "docs/")), rule
@@ -244,8 +249,8 @@ def assembly(folder: Path, resources: dict[str, Any]) -> Path:
     return folder
 
 
+@pytest.mark.promise("gate")
 def test_two_assemblies_are_compared_without_an_account(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Row R-5."""
     before, after = assembly(tmp_path / "before", FILES), assembly(tmp_path / "after", OTHER_FILES)
     both = ["--before", str(before), "--after", str(after)]
     assert main(["prod", *both]) == 1
@@ -269,6 +274,6 @@ def test_without_credentials_one_line_says_what_is_missing(
     assert "credentials" in output.err
 
 
-def test_an_account_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_account_that_does_not_exist_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["other", "--assembly", str(assembly(tmp_path / "after", FILES))]) == 1
     assert "no account 'other'; there are: prod" in capsys.readouterr().err

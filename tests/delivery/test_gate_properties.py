@@ -55,7 +55,7 @@ def is_like(pattern: str, name: str) -> bool:
 
 
 def applies(statement: dict[str, Any], action: str, resource: str, team: str | None) -> bool:
-    """Whether IAM takes the statement into account for a request, as its documentation says."""
+    """Whether the statement applies to a request, according to IAM's documentation."""
     for key, name in (("Action", action.lower()), ("Resource", resource)):
         fold = str.lower if key == "Action" else str
         if key in statement and not any(is_like(fold(one), name) for one in statement[key]):
@@ -139,7 +139,7 @@ def objects(grants: Any) -> list[dict[str, Any]]:
 
 
 def permits(grants: Any, verb: str, kind: str, name: str, namespace: str) -> bool:
-    """Whether Kubernetes lets the user do it, as its documentation says."""
+    """Whether Kubernetes authorizes the user, according to its documentation."""
     for rules, place in grants:
         for one in rules:
             part = kind.partition("/")[2]
@@ -156,7 +156,7 @@ def permits(grants: Any, verb: str, kind: str, name: str, namespace: str) -> boo
 
 @settings(max_examples=400, deadline=None)
 @given(grants, grants)
-def test_rights_that_are_not_wider_let_nobody_do_what_they_could_not(before: Any, after: Any) -> None:
+def test_permissions_that_are_not_wider_allow_nothing_new(before: Any, after: Any) -> None:
     old, new = rbac.permissions(objects(before)), rbac.permissions(objects(after))
     if not rbac.widened(old.get("User ana", ()), new.get("User ana", ())):
         for request in itertools.product(VERBS, KINDS, NAMES, PLACES):

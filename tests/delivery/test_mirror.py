@@ -3,24 +3,23 @@
 import base64
 import json
 import stat
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from charts.helm_charts import HelmCharts
-from charts.images import Images
+from charts.catalog import Catalog
+from charts.kit.release import FILE, Release
 from config.image_registries import EcrRegistry, image_registries
 from config.loader import load_accounts
 from delivery.mirror import __main__ as command
 from delivery.mirror import crane as crane_module
-from delivery.mirror import patience
+from delivery.mirror import retries
 from delivery.mirror.chart_layout import write_layout
 from delivery.mirror.chart_repository import ChartRepository
 from delivery.mirror.crane import Crane, built
 from delivery.mirror.credentials import write_credentials
-from delivery.mirror.errors import MirrorError, PassingError
+from delivery.mirror.errors import MirrorError, TransientError
 from delivery.mirror.mirror import bring, differences
 from delivery.mirror.record import record
 from tests.delivery.chart_archives import chart_archive, served
@@ -32,7 +31,7 @@ ECR = "012345678901.dkr.ecr.eu-west-1.amazonaws.com"
 class StandIn:
     """An image with these digests: in its list, upstream, in the mirror, and in the mirror after a copy."""
 
-    listed_in, name, tag, path = "images.toml", "app", "1", "r.io/app"
+    listed_in, name, tag, path = "charts/area/app/release.toml", "images.app", "1", "r.io/app"
 
     def __init__(
         self, *, recorded: str | None = None, source: str | None = ONE, held: str | None = None, arrives: str = ONE
@@ -41,6 +40,7 @@ class StandIn:
         self.lost: list[str] = []
         self.copies: list[str] = []
         self.refusals: list[Exception] = []
+        self.file = Path()
 
     def upstream(self) -> str | None:
         return self._source
@@ -62,7 +62,7 @@ class StandIn:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses that were made, in seconds; none takes time."""
     found: list[float] = []
-    monkeypatch.setattr(patience.time, "sleep", found.append)
+    monkeypatch.setattr(retries.time, "sleep", found.append)
     return found
 
 
@@ -90,9 +90,12 @@ def test_what_is_in_the_mirror_is_not_copied(recorded: str | None) -> None:
     ("image", "said"),
     [
         (StandIn(recorded=ONE, source=TWO), "upstream moved the tag 1: recorded is .*1, upstream has .*2; ask the"),
-        (StandIn(source=TWO, held=ONE), "upstream moved the tag 1: the mirror holds .*1, upstream has .*2"),
-        (StandIn(recorded=ONE, held=TWO), "mirror/r.io/app:1: holds .*2, images.toml records .*1; a tag of the"),
-        (StandIn(source=None), r"images.toml: \[app\]: 1 is not there upstream"),
+        (StandIn(source=TWO, held=ONE), "upstream moved the tag 1: the mirror has .*1, upstream has .*2"),
+        (
+            StandIn(recorded=ONE, held=TWO),
+            "mirror/r.io/app:1: has digest .*2, charts/area/app/release.toml records .*1; tags in the",
+        ),
+        (StandIn(source=None), r"release.toml: \[images.app\]: 1 does not exist upstream"),
     ],
 )
 def test_a_tag_that_means_two_things_stops_before_anything_is_copied(image: StandIn, said: str) -> None:
@@ -101,34 +104,36 @@ def test_a_tag_that_means_two_things_stops_before_anything_is_copied(image: Stan
     assert image.copies == []
 
 
-def test_what_arrives_with_another_digest_is_told() -> None:
+def test_what_arrives_with_another_digest_is_reported() -> None:
     with pytest.raises(MirrorError, match=f"mirror/r.io/app:1: has digest {TWO} after a copy of {ONE}; delete it"):
         bring(StandIn(arrives=TWO), "mirror")
 
 
-def test_what_arrives_in_part_is_told() -> None:
+def test_what_arrives_in_part_is_reported() -> None:
     image = StandIn()
     image.lost = [TWO]
-    with pytest.raises(MirrorError, match=f"mirror/r.io/app:1: lacks {TWO}; delete it there and run again"):
+    with pytest.raises(
+        MirrorError, match=f"mirror/r.io/app:1: incomplete, without {TWO}; delete it there and run again"
+    ):
         bring(image, "mirror")
 
 
-def test_a_registry_that_asks_for_patience_is_asked_again_later_and_later(waits: list[float]) -> None:
+def test_throttled_requests_are_retried_with_increasing_delays(waits: list[float]) -> None:
     image = StandIn()
-    image.refusals = [PassingError("429"), PassingError("503"), PassingError("429")]
+    image.refusals = [TransientError("429"), TransientError("503"), TransientError("429")]
     assert bring(image, "mirror") == "copied"
     assert [round(wait / 5) for wait in waits] in ([1, 2, 3], [1, 2, 4], [1, 2, 5])
 
 
-def test_patience_ends(waits: list[float]) -> None:
+def test_retries_end(waits: list[float]) -> None:
     image = StandIn()
-    image.refusals = [PassingError(f"429, the {count}.") for count in range(patience.ATTEMPTS)]
-    with pytest.raises(PassingError, match=f"429, the {patience.ATTEMPTS - 1}"):
+    image.refusals = [TransientError(f"429, the {count}.") for count in range(retries.ATTEMPTS)]
+    with pytest.raises(TransientError, match=f"429, the {retries.ATTEMPTS - 1}"):
         bring(image, "mirror")
-    assert len(waits) == patience.ATTEMPTS - 1
+    assert len(waits) == retries.ATTEMPTS - 1
 
 
-def test_a_refusal_for_good_is_not_tried_again(waits: list[float]) -> None:
+def test_a_permanent_error_is_not_retried(waits: list[float]) -> None:
     image = StandIn()
     image.refusals = [MirrorError("denied")]
     with pytest.raises(MirrorError, match="denied"):
@@ -140,11 +145,11 @@ def test_a_refusal_for_good_is_not_tried_again(waits: list[float]) -> None:
     ("image", "said"),
     [
         (StandIn(recorded=ONE, held=ONE), []),
-        (StandIn(recorded=ONE, held=None), ["not there; run without --check"]),
-        (StandIn(recorded=ONE, held=TWO), [f"holds {TWO}, expected {ONE}"]),
+        (StandIn(recorded=ONE, held=None), ["does not exist; run without --check"]),
+        (StandIn(recorded=ONE, held=TWO), [f"has digest {TWO}, expected {ONE}"]),
         (StandIn(recorded=ONE, source=TWO, held=ONE), ["upstream moved the tag"]),
         (StandIn(held=ONE), ["no digest recorded; run with --record"]),
-        (StandIn(source=None, held=TWO), ["no digest recorded", "is not there upstream"]),
+        (StandIn(source=None, held=TWO), ["no digest recorded", "does not exist upstream"]),
     ],
 )
 def test_differences_are_told_and_nothing_is_changed(image: StandIn, said: list[str]) -> None:
@@ -161,23 +166,23 @@ def test_without_a_mirror_the_list_is_compared_with_upstream() -> None:
 @pytest.mark.parametrize(
     ("said", "kind"),
     [
-        ("Error: GET https://r.io/v2/: TOOMANYREQUESTS: You have reached your pull rate limit", PassingError),
-        ("Error: HEAD https://r.io/v2/a: unexpected status code 429 Too Many Requests", PassingError),
-        ("Error: PUT https://r.io/v2/a: unexpected status code 503 Service Unavailable", PassingError),
-        ("Error: Get https://r.io/v2/: dial tcp 10.0.0.1:443: i/o timeout", PassingError),
+        ("Error: GET https://r.io/v2/: TOOMANYREQUESTS: You have reached your pull rate limit", TransientError),
+        ("Error: HEAD https://r.io/v2/a: unexpected status code 429 Too Many Requests", TransientError),
+        ("Error: PUT https://r.io/v2/a: unexpected status code 503 Service Unavailable", TransientError),
+        ("Error: Get https://r.io/v2/: dial tcp 10.0.0.1:443: i/o timeout", TransientError),
         ("Error: POST https://r.io/v2/a/blobs/uploads/: DENIED: not authorized", MirrorError),
     ],
 )
-def test_trouble_that_passes_is_told_from_trouble_that_stays(tmp_path: Path, said: str, kind: type) -> None:
+def test_transient_errors_are_distinguished_from_permanent_ones(tmp_path: Path, said: str, kind: type) -> None:
     with pytest.raises(MirrorError) as caught:
         program(tmp_path, f"echo '{said}' >&2; exit 1").copy("r.io/a@1", "mirror/a:1")
     assert type(caught.value) is kind
     assert str(caught.value) == f"crane copy mirror/a:1: {said}"
 
 
-def test_a_repository_that_is_not_there_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_a_repository_that_does_not_exist_is_reported_with_what_to_do(tmp_path: Path) -> None:
     client = program(tmp_path, "echo 'Error: NAME_UNKNOWN: The repository does not exist in the registry' >&2; exit 1")
-    with pytest.raises(MirrorError, match="NAME_UNKNOWN: The repository .*; make the repository first$"):
+    with pytest.raises(MirrorError, match="NAME_UNKNOWN: The repository .*; create the repository first$"):
         client.copy("r.io/a@1", "mirror/a:1")
 
 
@@ -188,32 +193,31 @@ def test_an_absent_image_has_no_digest(tmp_path: Path, said: str) -> None:
 
 def test_without_go_the_command_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crane_module.shutil, "which", lambda _: None)
-    with pytest.raises(MirrorError, match="there is no Go here; install Go, or name a crane of yours by --crane"):
+    with pytest.raises(MirrorError, match="Go is not installed; install Go, or pass an executable with --crane"):
         built(tmp_path)
 
 
-def test_digests_are_recorded_beside_versions_and_nothing_else_changes(tmp_path: Path) -> None:
-    """Row 170."""
-    path = tmp_path / "images.toml"
-    text = '# A comment.\n\n[a]\nimage = "r.io/a"  # ours\ntag = "1"\nlicence = "MIT"\n\n[b]\nversion = "2"\n'
+@pytest.mark.promise("pinned-images")
+def test_digests_are_recorded_next_to_versions_and_nothing_else_changes(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    text = '# A comment.\n\n[images.a]\nimage = "r.io/a"  # ours\ntag = "1"\n\n[charts.b]\nrepository = "https://b"\n'
     path.write_text(text)
-    assert record(path, {"a": ONE, "b": TWO}) == ["a", "b"]
+    assert record(path, {"images.a": ONE, "charts.b": TWO}) == ["images.a", "charts.b"]
     assert path.read_text() == text.replace('"1"\n', f'"1"\ndigest = "{ONE}"\n').replace(
-        '"2"\n', f'"2"\ndigest = "{TWO}"\n'
+        '"https://b"\n', f'"https://b"\ndigest = "{TWO}"\n'
     )
-    assert record(path, {"a": ONE, "b": TWO}) == []
+    assert record(path, {"images.a": ONE, "charts.b": TWO}) == []
 
 
-@pytest.mark.parametrize("name", ["images.toml", "helm_charts.toml"])
-def test_every_entry_of_the_projects_lists_takes_a_digest(tmp_path: Path, name: str) -> None:
-    path = tmp_path / name
-    original = Path("charts", name).read_text(encoding="utf-8")
-    path.write_text("\n".join(line for line in original.splitlines() if not line.startswith("digest")))
-    entries = tomllib.loads(original)
-    record(path, dict.fromkeys(entries, ONE))
-    assert all(entry["digest"] == ONE for entry in tomllib.loads(path.read_text(encoding="utf-8")).values())
-    listed = Images.load(path) if name == "images.toml" else HelmCharts.load(path)
-    assert {entry.digest for entry in listed} == {ONE}
+def test_every_entry_of_every_component_takes_a_digest(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    for component in Catalog.load().components.values():
+        original = (component.folder / FILE).read_text(encoding="utf-8")
+        path.write_text("\n".join(line for line in original.splitlines() if not line.startswith("digest")))
+        names = [f"images.{image.name}" for image in component.release.images]
+        record(path, dict.fromkeys([*names, *(f"charts.{chart.name}" for chart in component.release.charts)], ONE))
+        written = Release.load(path)
+        assert {entry.digest for entry in (*written.images, *written.charts)} <= {ONE}, component.name
 
 
 class Tokens:
@@ -274,7 +278,7 @@ def test_an_archive_that_is_not_what_its_repository_lists_is_refused() -> None:
         ChartRepository(url).download("a", "1.0.0", ONE)
 
 
-def test_a_chart_that_is_not_listed_is_not_there() -> None:
+def test_a_chart_that_is_not_listed_does_not_exist() -> None:
     with served({"a": chart_archive("a", "1.0.0")}) as (url, _):
         assert ChartRepository(url).find("a", "1.0.1") is None
         assert ChartRepository(url).find("b", "1.0.0") is None
@@ -303,12 +307,12 @@ def test_the_command_has_nothing_to_do_where_no_account_names_a_registry(
 def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     """The one entry of lists that the command reads and writes."""
     entry = StandIn()
-    path = tmp_path / "images.toml"
-    path.write_text('[app]\nimage = "r.io/app"\ntag = "1"\n')
-    empty = tmp_path / "helm_charts.toml"
-    empty.touch()
-    monkeypatch.setattr(command.images, "LIST", path)
-    monkeypatch.setattr(command.helm_charts, "LIST", empty)
+    folder = tmp_path / "area" / "app"
+    folder.mkdir(parents=True)
+    text = 'source = "s"\nlicence = "MIT"\n[images.app]\nimage = "r.io/app"\ntag = "1"\n'
+    (folder / FILE).write_text(text)
+    monkeypatch.setattr(command.Catalog, "load", lambda: Catalog([Catalog._component(tmp_path, folder / FILE)]))
+    entry.file = folder / FILE
     monkeypatch.setattr(command, "_items", lambda crane: [entry])
     monkeypatch.setattr(command, "load_accounts", dict)
     return entry
@@ -320,23 +324,23 @@ def run(*arguments: str) -> int:
 
 def test_the_command_records_once(listed: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--record") == 0
-    assert capsys.readouterr().out == f"images.toml: [app]: {ONE}\n"
-    assert f'tag = "1"\ndigest = "{ONE}"' in command.images.LIST.read_text()
+    assert capsys.readouterr().out == f"charts/area/app/release.toml: [images.app]: {ONE}\n"
+    assert f'tag = "1"\ndigest = "{ONE}"' in listed.file.read_text()
     assert listed.copies == []
 
 
 def test_the_command_records_nothing_that_moved(listed: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
     listed.recorded, listed._source = ONE, TWO
-    before = command.images.LIST.read_text()
+    before = listed.file.read_text()
     assert run("--record") == 1
     assert "upstream moved the tag 1" in capsys.readouterr().err
-    assert command.images.LIST.read_text() == before
+    assert listed.file.read_text() == before
 
 
 def test_the_command_checks_and_then_fills_a_registry(listed: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
     listed.recorded = ONE
     assert run("--check", "--registry", "harbor.example.com/m") == 1
-    assert capsys.readouterr().err == "harbor.example.com/m/r.io/app:1: not there; run without --check\n"
+    assert capsys.readouterr().err == "harbor.example.com/m/r.io/app:1: does not exist; run without --check\n"
     assert run("--registry", "harbor.example.com/m") == 0
     assert capsys.readouterr().out == "harbor.example.com/m/r.io/app:1: copied\n"
     assert run("--check", "--registry", "harbor.example.com/m") == 0
@@ -349,5 +353,5 @@ def test_the_command_goes_on_after_a_mistake(
     monkeypatch.setattr(command, "_items", lambda crane: [gone, listed])
     assert run("--registry", "harbor.example.com/m") == 1
     told = capsys.readouterr()
-    assert "is not there upstream" in told.err
+    assert "does not exist upstream" in told.err
     assert "copied; its digest is not recorded, run with --record" in told.out

@@ -8,18 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from charts.helm_charts import HelmChart
-from charts.images import Image
-from delivery.mirror import patience
+from charts.kit.helm_charts import HelmChart
+from charts.kit.images import Image
+from delivery.mirror import retries
 from delivery.mirror.crane import Crane, built
-from delivery.mirror.errors import MirrorError, PassingError
+from delivery.mirror.errors import MirrorError, TransientError
 from delivery.mirror.items import MirroredChart, MirroredImage
 from delivery.mirror.mirror import bring, differences
-from rehearsal.kubernetes.clients import clients
+from kubernetes_rehearsal.clients import clients
 from tests.delivery.chart_archives import chart_archive, served
 from tests.delivery.registries import crane, needs_crane, overloaded_registry, push_image, registry
 
 pytestmark = needs_crane
+LIST = "charts/area/app/release.toml"
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +43,15 @@ def client(tmp_path: Path) -> Crane:
 def image_of(client: Crane, reference: str, digest: str | None = None) -> MirroredImage:
     name, _, tag = reference.rpartition(":")
     image = Image(name="app", image=name, tag=tag, source="s", licence="MIT", digest=digest)
-    item = MirroredImage(image, crane=client)
+    item = MirroredImage(image, crane=client, listed_in=LIST)
     item.path = name.partition("/")[2]  # the port of a registry on loopback is no part of a name
     return item
 
 
+@pytest.mark.promise("own-registry")
 def test_an_image_arrives_with_its_digest_and_all_platforms_and_is_not_sent_twice(
     client: Crane, upstream: str, mirror: str, tmp_path: Path
 ) -> None:
-    """Rows 6, 170."""
     digest = push_image(tmp_path, f"{upstream}/whole/app:1", "whole")
     image = image_of(client, f"{upstream}/whole/app:1", digest)
     assert bring(image, mirror) == "copied"
@@ -61,10 +62,10 @@ def test_an_image_arrives_with_its_digest_and_all_platforms_and_is_not_sent_twic
     assert list(differences(image, mirror)) == []
 
 
-def test_what_is_recorded_and_mirrored_needs_nobody_upstream(
+@pytest.mark.promise("own-registry")
+def test_a_recorded_and_mirrored_item_needs_no_access_to_upstream(
     client: Crane, upstream: str, mirror: str, tmp_path: Path
 ) -> None:
-    """R-2."""
     digest = push_image(tmp_path, f"{upstream}/late/app:1", "late")
     bring(image_of(client, f"{upstream}/late/app:1", digest), mirror)
     gone = image_of(client, "127.0.0.1:1/late/app:1", digest)
@@ -80,7 +81,7 @@ def test_half_a_copy_is_completed(client: Crane, upstream: str, mirror: str, tmp
     assert crane("digest", f"{mirror}/half/app@{second['digest']}") == second["digest"]
 
 
-def test_an_index_that_lost_a_platform_is_told(client: Crane, upstream: str, mirror: str, tmp_path: Path) -> None:
+def test_an_index_that_lost_a_platform_is_reported(client: Crane, upstream: str, mirror: str, tmp_path: Path) -> None:
     push_image(tmp_path, f"{upstream}/torn/app:1", "torn")
     (_, second) = json.loads(crane("manifest", f"{upstream}/torn/app:1"))["manifests"]
     image = image_of(client, f"{upstream}/torn/app:1")
@@ -98,32 +99,32 @@ def test_a_tag_that_upstream_moved_is_not_copied(
     if not recorded:
         assert bring(image_of(client, reference), mirror) == "copied"
     now = push_image(tmp_path, reference, "now")
-    with pytest.raises(MirrorError, match=rf"images.toml: \[app\]: upstream moved the tag 1: .*{before}.*{now}"):
+    with pytest.raises(MirrorError, match=rf"{LIST}: \[images.app\]: upstream moved the tag 1: .*{before}.*{now}"):
         bring(image_of(client, reference, before if recorded else None), mirror)
     kept = None if recorded else before
     assert image_of(client, reference).mirrored(mirror) == kept
 
 
-def test_a_mirror_that_holds_something_else_is_left_as_it_is(
+def test_a_mirror_that_holds_something_else_is_not_changed(
     client: Crane, upstream: str, mirror: str, tmp_path: Path
 ) -> None:
     digest = push_image(tmp_path, f"{upstream}/other/app:1", "other")
     other = push_image(tmp_path, f"{mirror}/other/app:1", "another")
-    with pytest.raises(MirrorError, match=f"holds {other}, images.toml records {digest}; a tag of the mirror never"):
+    with pytest.raises(MirrorError, match=f"has digest {other}, {LIST} records {digest}; tags in the mirror"):
         bring(image_of(client, f"{upstream}/other/app:1", digest), mirror)
     assert crane("digest", f"{mirror}/other/app:1") == other
 
 
-def test_an_image_that_is_not_upstream_is_told(client: Crane, upstream: str, mirror: str) -> None:
-    with pytest.raises(MirrorError, match=r"images.toml: \[app\]: 9 is not there upstream; take a version that is"):
+def test_an_image_that_is_not_upstream_is_reported(client: Crane, upstream: str, mirror: str) -> None:
+    with pytest.raises(MirrorError, match=rf"{LIST}: \[images.app\]: 9 does not exist upstream; use another version"):
         bring(image_of(client, f"{upstream}/none/app:9"), mirror)
 
 
 def test_a_registry_with_too_many_requests_is_worth_another_try(client: Crane, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "ATTEMPTS", 1)
+    monkeypatch.setattr(retries, "ATTEMPTS", 1)
     with (
         overloaded_registry() as address,
-        pytest.raises(PassingError, match="crane digest .*(TOOMANYREQUESTS|429)"),
+        pytest.raises(TransientError, match="crane digest .*(TOOMANYREQUESTS|429)"),
     ):
         bring(image_of(client, f"{address}/app:1"), address)
 
@@ -133,7 +134,9 @@ def test_a_chart_of_a_repository_becomes_an_artifact_that_helm_installs(
 ) -> None:
     archive = chart_archive("guestbook", "1.2.3")
     with served({"guestbook": archive}) as (url, digests):
-        chart = MirroredChart(HelmChart("guestbook", url, "1.2.3", "s", "MIT", (), digests["guestbook"]), crane=client)
+        chart = MirroredChart(
+            HelmChart("guestbook", url, "1.2.3", "s", "MIT", (), digests["guestbook"]), crane=client, listed_in=LIST
+        )
         assert bring(chart, mirror) == "copied"
         assert bring(chart, mirror) == "there"
         assert list(differences(chart, mirror)) == []
@@ -144,14 +147,14 @@ def test_a_chart_of_a_repository_becomes_an_artifact_that_helm_installs(
 
 def test_a_chart_of_a_registry_is_copied_as_it_is(client: Crane, upstream: str, mirror: str) -> None:
     with served({"book": chart_archive("book", "1.0.0")}) as (url, digests):
-        bring(MirroredChart(HelmChart("book", url, "1.0.0", "s", "MIT", ()), crane=client), upstream)
+        bring(MirroredChart(HelmChart("book", url, "1.0.0", "s", "MIT", ()), crane=client, listed_in=LIST), upstream)
     listed = HelmChart("book", f"oci://{upstream}/charts/book", "1.0.0", "s", "MIT", (), digests["book"])
-    assert bring(MirroredChart(listed, crane=client), mirror) == "copied"
+    assert bring(MirroredChart(listed, crane=client, listed_in=LIST), mirror) == "copied"
     assert crane("digest", f"{mirror}/charts/book:1.0.0") == crane("digest", f"{upstream}/charts/book:1.0.0")
 
 
 def test_the_command_fills_a_registry_and_tells_what_it_did(tmp_path: Path) -> None:
-    """All of it, but for upstream, which no test reaches: every entry says why it was not copied."""
+    """The complete run without access to upstream: every entry reports why it was not copied."""
     with registry() as address:
         run = subprocess.run(
             [sys.executable, "-c", _OFFLINE, "--registry", f"{address}/mirror"],
@@ -160,8 +163,14 @@ def test_the_command_fills_a_registry_and_tells_what_it_did(tmp_path: Path) -> N
             check=False,
         )
     assert run.returncode == 1
-    assert "images.toml: [kube2iam]: 0.15.0 is not there upstream; take a version that is" in run.stderr
-    assert "helm_charts.toml: [karpenter]: 1.14.1 is not there upstream; take a version that is" in run.stderr
+    assert (
+        "charts/nodes/kube2iam/release.toml: [images.kube2iam]: 0.15.0 does not exist upstream; use another version"
+        in run.stderr
+    )
+    assert (
+        "charts/nodes/karpenter/release.toml: [charts.karpenter]: 1.14.1 does not exist upstream; use another version"
+        in run.stderr
+    )
     assert "Traceback" not in run.stderr
 
 

@@ -1,4 +1,4 @@
-"""Quotas that are too small are told before anything is created. Row 36."""
+"""Quotas that are too small are reported before anything is created."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from delivery.assembly import Stack
 from delivery.errors import DeliveryError
 from delivery.preflight import __main__ as preflight
-from delivery.preflight import quotas
+from delivery.preflight import existing, quotas
 from delivery.preflight.account import Room, recorded, rooms_of
 from delivery.preflight.needs import needs_of
 from delivery.preflight.template import Template
@@ -45,14 +45,14 @@ def needs(resources: dict[str, Any], *others: dict[str, Any]) -> dict[str, int]:
     return {quota.code: amount for (_, quota), amount in needs_of(templates).items()}
 
 
-def node_group(*instance_types: str, most: int, capacity: str = "ON_DEMAND") -> dict[str, Any]:
+def node_group(*instance_types: str, most: int, capacity: str = "ON_DEMAND", **others: Any) -> dict[str, Any]:
     scaling = {"MinSize": 0, "MaxSize": most}
-    properties = {"InstanceTypes": list(instance_types), "CapacityType": capacity, "ScalingConfig": scaling}
+    properties = {"InstanceTypes": list(instance_types), "CapacityType": capacity, "ScalingConfig": scaling, **others}
     return {"Type": "AWS::EKS::Nodegroup", "Properties": {**properties, "ClusterName": {"Ref": "Cluster"}}}
 
 
+@pytest.mark.promise("quotas-before-deployment")
 def test_things_are_counted_for_the_quota_of_their_account_zone_network_or_group() -> None:
-    """Row 36."""
     rule = {
         "Type": "AWS::EC2::SecurityGroupIngress",
         "Properties": {"GroupId": {"Fn::ImportValue": "dev-Network:Group"}},
@@ -65,8 +65,8 @@ def test_things_are_counted_for_the_quota_of_their_account_zone_network_or_group
     assert found[quotas.RULES.code] == 4  # one inside the group, three of another stack
 
 
+@pytest.mark.promise("quotas-before-deployment")
 def test_nodes_count_by_family_and_capacity_at_the_most_that_their_groups_may_grow_to() -> None:
-    """Row 36."""
     found = needs(
         {
             "Cpu": node_group("m7i.2xlarge", most=10),
@@ -114,7 +114,7 @@ def test_an_instance_counts_for_the_quota_of_its_family(instance_type: str, capa
 
 
 @pytest.mark.parametrize("instance_type", ["hpc7a.96xlarge", "x2idn.16xlarge"])
-def test_an_instance_without_a_known_quota_is_refused_instead_of_left_out(instance_type: str) -> None:
+def test_an_instance_without_a_known_quota_is_refused_instead_of_omitted(instance_type: str) -> None:
     with pytest.raises(DeliveryError, match=r"dev/Network/Odd: .*; add i"):
         needs({"Odd": node_group(instance_type, most=1)})
 
@@ -148,8 +148,8 @@ def executions(*templates: tuple[str, dict[str, Any], tuple[str, ...]]) -> int:
     return found[REGION, quotas.EXECUTIONS]
 
 
+@pytest.mark.promise("quotas-before-deployment")
 def test_each_custom_resource_takes_an_execution_and_kubectl_and_helm_another_for_their_framework() -> None:
-    """Row 36."""
     assert executions(("dev/A", {"Plain": custom("Custom::Users"), "Chart": custom(CHART)}, ())) == 1 + 2
 
 
@@ -166,8 +166,8 @@ def test_custom_resources_that_wait_for_each_other_do_not_run_at_once() -> None:
     assert executions(("dev/A", beside, ())) == 4
 
 
+@pytest.mark.promise("quotas-before-deployment")
 def test_stacks_count_together_unless_one_comes_after_the_other() -> None:
-    """Row 36."""
     one = {"Chart": custom(CHART)}
     assert executions(("dev/A", one, ()), ("dev/B", one, ())) == 4
     assert executions(("dev/A", one, ()), ("dev/B", {}, ("dev/A",)), ("dev/C", one, ("dev/B",))) == 2
@@ -179,19 +179,19 @@ def test_roles_count_once_for_all_regions() -> None:
     assert found == {("us-east-1", quotas.ROLES): 2}
 
 
+@pytest.mark.promise("quotas-before-deployment")
 @pytest.mark.parametrize(
     ("needed", "there", "room", "why"),
     [
         (3, 0, Room(5, 2), ""),
         (3, 0, Room(5), ""),
-        (3, 0, Room(5, 3), "needs 3 more beside 3 in use, the quota is 5; raise it: https://eu-west-1.console.aws"),
+        (3, 0, Room(5, 3), "needs 3 on top of 3 in use, the quota is 5; raise it: https://eu-west-1.console.aws"),
         (3, 3, Room(5, 5), ""),  # it is all there already
         (6, 6, Room(5, 0), "needs 6, the quota is 5; raise it: https://eu-west-1.console.aws"),
-        (1, 0, None, "needs 1, and the record does not know ec2/L-0263D0A3; record it anew"),
+        (1, 0, None, "needs 1, but the record has no ec2/L-0263D0A3; record the quotas again"),
     ],
 )
-def test_what_is_needed_must_fit_beside_what_others_use(needed: int, there: int, room: Room | None, why: str) -> None:
-    """Row 36."""
+def test_needs_and_current_usage_must_fit_together(needed: int, there: int, room: Room | None, why: str) -> None:
     found = preflight.problem(REGION, quotas.ADDRESSES, needed, there, room)
     assert found.startswith(f"{REGION}: EC2-VPC Elastic IPs: {why}") if why else found == ""
 
@@ -211,10 +211,10 @@ def assembly(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.promise("quotas-before-deployment")
 def test_a_new_account_has_no_room_for_gpus_and_is_told_where_to_ask(
     assembly: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Row 36."""
     status = preflight.main(["dev", "--assembly", str(assembly), "--recorded", str(NEW_ACCOUNT)])
     said = capsys.readouterr().out.splitlines()
     assert status == 1
@@ -231,7 +231,7 @@ def test_an_account_with_room_passes(assembly: Path, tmp_path: Path, capsys: pyt
     raised[REGION]["ec2/L-417A185B"]["limit"] = 96
     (tmp_path / "raised.json").write_text(json.dumps(raised))
     status = preflight.main(["dev", "--assembly", str(assembly), "--recorded", str(tmp_path / "raised.json")])
-    assert (status, capsys.readouterr().out.splitlines()[-1]) == (0, "dev: every quota leaves room")
+    assert (status, capsys.readouterr().out.splitlines()[-1]) == (0, "dev: all quotas suffice")
 
 
 @pytest.mark.parametrize("content", [None, "not json", '["a list"]', '{"eu-west-1": {"ec2/L-1": {"most": 5}}}'])
@@ -239,7 +239,7 @@ def test_a_file_that_is_no_record_is_refused(tmp_path: Path, content: str | None
     file = tmp_path / "record.json"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(DeliveryError, match=r"record.json: no record of quotas: .*; make one with --record"):
+    with pytest.raises(DeliveryError, match=r"record.json: not a record of quotas: .*; create one with --record"):
         recorded(file)
 
 
@@ -297,9 +297,59 @@ def test_a_quota_that_was_never_changed_is_awss_default() -> None:
     assert account.region == "us-east-1"
 
 
-def test_an_account_that_may_not_be_asked_ends_it_with_the_reason() -> None:
+def test_an_account_without_access_to_service_quotas_ends_it_with_the_reason() -> None:
     def denied(service: str, code: str) -> dict[str, Any]:
         raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not allowed"}}, "GetServiceQuota")
 
     with pytest.raises(DeliveryError, match="^quotas of account 111111111111: .*not allowed"):
         rooms_of([STACK], [(REGION, quotas.VPCS)], Account(denied))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("settings", "nodes"),
+    [
+        ({"Subnets": ["a"]}, 12),
+        ({"Subnets": ["a", "b", "c"]}, 16),
+        ({"Subnets": ["a"], "UpdateConfig": {"MaxUnavailable": 5}}, 15),
+        ({"Subnets": ["a"], "UpdateConfig": {"UpdateStrategy": "MINIMAL", "MaxUnavailable": 1}}, 10),
+    ],
+    ids=["one zone", "three zones", "five at a time", "minimal"],
+)
+def test_nodes_that_an_update_adds_are_counted(settings: dict[str, Any], nodes: int) -> None:
+    found = needs({"Group": node_group("g5.xlarge", most=10, **settings)})
+    assert found[quotas.NODES.code] == nodes
+    assert found[quotas.instance_quota("g5.xlarge", "on_demand").code] == nodes * 4  # type: ignore[union-attr]
+
+
+class Logs:
+    """An account with these log groups."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def client(self, service: str, stack: Stack) -> "Logs":
+        assert service == "logs"
+        return self
+
+    def describe_log_groups(self, *, logGroupNamePrefix: str) -> dict[str, Any]:  # noqa: N803
+        return {"logGroups": [{"logGroupName": one} for one in self.names if one.startswith(logGroupNamePrefix)]}
+
+
+GROUP = "/aws/eks/training/cluster"
+WITH_GROUP = {"Resources": {"Logs": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": GROUP}}}}
+
+
+def test_a_log_group_that_is_in_the_way_of_a_first_deployment_is_told_with_both_ways_out(make_stack: Any) -> None:
+    (line,) = existing.problems([make_stack(WITH_GROUP)], {}, Logs(GROUP))  # type: ignore[arg-type]
+    assert line.startswith(f"prod-Test: log group {GROUP} exists in eu-west-1")
+    assert f"aws logs delete-log-group --region eu-west-1 --log-group-name {GROUP}" in line
+    assert "cdk deploy prod/Test --import-existing-resources" in line
+
+
+@pytest.mark.parametrize(
+    ("there", "deployed"),
+    [((), {}), ((f"{GROUP}-of-others",), {}), ((GROUP,), {"prod-Test": WITH_GROUP})],
+    ids=["none", "another name", "its own"],
+)
+def test_no_other_log_group_is_in_the_way(there: tuple[str, ...], deployed: Any, make_stack: Any) -> None:
+    assert list(existing.problems([make_stack(WITH_GROUP)], deployed, Logs(*there))) == []  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ KEYS = {"AccessKeyId": "taken", "SecretAccessKey": "secret", "SessionToken": "to
 
 
 class Own:
-    """A session whose STS answers as told."""
+    """A session with a fake STS."""
 
     def __init__(self, *, account: Any = "999999999999", role: Any = None) -> None:
         self._account, self._role = account, role or {"Credentials": KEYS}

@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
-from mlplatform_constructs.handlers.kubernetes_objects import inventory, readiness
-from mlplatform_constructs.handlers.kubernetes_objects.kubectl import Failure, Object, named
+from mlplatform_constructs._kubernetes.objects_handler import inventory, readiness
+from mlplatform_constructs._kubernetes.objects_handler.kubectl import Failure, Object, named
 from tests.library.stack_stand_in import Event
 
 Key = tuple[str, str, str, str]
 BUILT_IN = {
     ("", "ConfigMap"): "v1",
     ("", "Namespace"): "v1",
+    ("", "PersistentVolume"): "v1",
     ("", "Service"): "v1",
     ("", "ServiceAccount"): "v1",
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): "admissionregistration.k8s.io/v1",
@@ -24,7 +25,7 @@ OWN = ("ConfigMap", "kube-system")  # where inventories are kept
 
 
 class Refused(Exception):
-    """What the API server says."""
+    """The response of the API server."""
 
 
 class Cluster:
@@ -85,7 +86,7 @@ class Cluster:
             self.apply(body)
 
     def apply(self, body: Object) -> None:
-        """Create an object, or replace it, if all that it needs is there."""
+        """Create or replace an object, if its dependencies exist."""
         key = key_of(body)
         if (key[0], key[1]) not in self.served():
             raise Refused(f"{named(body)}: no matches for its kind")
@@ -181,10 +182,12 @@ class Kubectl:
         objects = self._cluster.of_kind("ConfigMap")
         return [one for one in objects if label in one["metadata"].get("labels", {})]
 
-    def delete(self, *stubs: Object) -> None:
+    def delete(self, *stubs: Object, wait: bool = True) -> None:
         for key in map(key_of, stubs):
             if key in self._cluster.objects:
                 self._cluster.delete(key)
+        if not wait:
+            return
         if held := [key for key in map(key_of, stubs) if key in self._cluster.objects]:
             raise Failure(f"kubectl delete: timed out waiting for {', '.join(key[3] for key in held)}")
 

@@ -16,7 +16,7 @@ Answer = Callable[[Event], tuple[str, str]]
 
 
 class Failed(Exception):
-    """A request of the operation failed, and the operation was taken back."""
+    """A request of the operation failed, and the operation was rolled back."""
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Stack:
     def deploy(self, template: Template) -> None:
         """Create or update the stack.
 
-        :raises Failed: when a request failed and the stack is as it was before.
+        :raises Failed: if a request failed and the stack is as it was before.
         """
         before, ids = self.template, dict(self.ids)
         touched: list[str] = []
@@ -57,7 +57,7 @@ class Stack:
         self.ids = {name: id for name, id in self.ids.items() if name in template["Resources"]}
 
     def delete(self) -> None:
-        """Delete the stack; what fails is raised, and the rest is still there."""
+        """Delete the stack; a failure is raised, and the remaining resources exist."""
         for name in reversed(self._order(self.template)):
             if name in self.ids:
                 self._delete(name, self.template, self.ids[name])
@@ -131,5 +131,5 @@ def _needs(resource: Mapping[str, Any]) -> list[str]:
 
 
 def _known(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Properties as they arrive: what other stacks export is known by now."""
+    """Properties with resolved exports of other stacks."""
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in properties.items()}

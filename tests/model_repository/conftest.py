@@ -1,4 +1,4 @@
-"""A versioned bucket in an embedded AWS on loopback, and packages to publish."""
+"""A versioned bucket in an AWS emulator on loopback, and packages to publish."""
 
 import itertools
 import json
@@ -33,7 +33,7 @@ emulator = library.emulator
 
 @pytest.fixture(scope="session")
 def aws(emulator: str) -> Callable[[str], Any]:
-    """``aws("s3")`` is a new client of the embedded AWS."""
+    """``aws("s3")`` is a new client of the AWS emulator."""
     keys = {"aws_access_key_id": "111111111111", "aws_secret_access_key": "test", "region_name": "eu-west-1"}
     config = Config(retries={"total_max_attempts": 1})  # what fails here fails for a reason
     return lambda service: boto3.Session(**keys).client(service, endpoint_url=emulator, config=config)

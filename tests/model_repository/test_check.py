@@ -1,4 +1,4 @@
-"""The check behind the bucket, run on what it would be told of."""
+"""The check of the bucket, run on the events that it would receive."""
 
 import json
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlplatform_constructs.handlers.model_check import index
+from mlplatform_constructs._data.model_check_handler import index
 from model_repository import Conflict, Damaged, NoSuchVersion, Package, Repository
 
 BUCKET = "models"
@@ -42,7 +42,9 @@ def keys(s3: Any, prefix: str) -> list[str]:
     return [item["Key"] for item in s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])]
 
 
-def test_a_whole_version_is_left_alone(s3: Any, check: index.Check, model: str, publish: Callable[..., Any]) -> None:
+def test_a_complete_version_is_not_changed(
+    s3: Any, check: index.Check, model: str, publish: Callable[..., Any]
+) -> None:
     publish()
     before = keys(s3, f"{model}/")
     assert check.one(f"{model}/versions/1.json") == []
@@ -107,6 +109,7 @@ def test_a_version_whose_document_was_deleted_can_be_withdrawn_and_not_published
         repository.get(model, 1)
 
 
+@pytest.mark.promise("atomic-model-versions")
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
@@ -116,10 +119,9 @@ def test_a_version_whose_document_was_deleted_can_be_withdrawn_and_not_published
         ({"package": None}, "its document lacks metadata or files; "),
     ],
 )
-def test_a_document_that_is_not_whole_is_quarantined(
+def test_a_document_that_is_incomplete_is_quarantined(
     s3: Any, check: index.Check, model: str, publish: Callable[..., Any], change: Event, problem: str
 ) -> None:
-    """Row 112: no model without metadata, no metadata without model."""
     document = publish() | change
     s3.put_object(Bucket=BUCKET, Key=f"{model}/versions/1.json", Body=json.dumps(document).encode())
     (line,) = check.one(f"{model}/versions/1.json")
@@ -143,7 +145,7 @@ def test_the_files_of_a_withdrawn_version_are_deleted(
     assert keys(s3, f"{model}/") == [f"{model}/versions/1.json"]
 
 
-def test_what_a_publisher_left_that_lost_the_race_is_deleted(
+def test_files_of_a_publisher_that_lost_the_race_are_deleted(
     s3: Any, check: index.Check, model: str, publish: Callable[..., Any]
 ) -> None:
     publish()
@@ -154,7 +156,7 @@ def test_what_a_publisher_left_that_lost_the_race_is_deleted(
     assert keys(s3, f"{model}/") == before
 
 
-def test_a_publisher_at_work_is_left_alone_and_given_up_when_it_was_abandoned(
+def test_a_running_publisher_is_not_disturbed_and_an_abandoned_one_is_withdrawn(
     s3: Any, repository: Repository, check: index.Check, model: str, publish: Callable[..., Any]
 ) -> None:
     key = f"{model}/packages/1/{'0' * 64}/model/weights.json"
@@ -204,7 +206,7 @@ def test_other_objects_are_none_of_its_business(check: index.Check, key: str) ->
     assert check.one(key) == []
 
 
-def test_the_handler_tells_the_log_and_the_metric_what_is_wrong(
+def test_the_handler_reports_problems_to_the_log_and_the_metric(
     s3: Any,
     emulator: str,
     model: str,

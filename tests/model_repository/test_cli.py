@@ -32,8 +32,8 @@ def run(
     return run
 
 
+@pytest.mark.promise("model-repository", "atomic-model-versions", "model-metadata", "model-packages")
 def test_a_version_from_package_to_withdrawal(run: Run, model: str, make_package: Callable[..., Path]) -> None:
-    """Rows 111, 112, 113, 115."""
     make_package("first")
     make_package("second", run="run-2", weight=3.0, metrics={"auc": 0.9})
 
@@ -74,26 +74,28 @@ def test_a_model_without_versions_is_listed_so(run: Run, model: str) -> None:
     [
         (["show", "churn", "7"], "churn 7: no such version; there are none"),
         (["show", "Churn"], "model: must be 1 to 63 lower-case letters, digits and hyphens"),
-        (["publish", "churn", "nowhere"], "nowhere: no such folder; name one with metadata.json and model"),
+        (["publish", "churn", "nowhere"], "nowhere: no such folder; give one with metadata.json and model"),
         (["fetch", "churn", "--to", "."], ".: exists; name a folder that does not"),
-        (["withdraw", "churn", "1", "--reason", ""], "reason: must not be empty; say why"),
+        (["withdraw", "churn", "1", "--reason", ""], "reason: must not be empty; give the reason"),
     ],
 )
-def test_what_is_refused_is_told_in_one_line_without_a_traceback(run: Run, arguments: list[str], mistake: str) -> None:
+def test_what_is_refused_is_reported_in_one_line_without_a_traceback(
+    run: Run, arguments: list[str], mistake: str
+) -> None:
     status, out, err = run(*arguments)
     assert (status, out) == (1, "")
     assert err.startswith(mistake)
     assert err.count("\n") == 1
 
 
-def test_a_bucket_that_is_not_there_is_told(run: Run) -> None:
+def test_a_bucket_that_does_not_exist_is_reported(run: Run) -> None:
     status, _, err = run("list", "churn", bucket="no-such-bucket")
     assert status == 1
     assert err.startswith("s3://no-such-bucket/churn/versions/: NoSuchBucket: ")
     assert err.endswith("; correct the name of the bucket\n")
 
 
-def test_missing_credentials_are_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_are_reported(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -104,7 +106,7 @@ def test_missing_credentials_are_told(run: Run, monkeypatch: pytest.MonkeyPatch)
     assert err == "s3://models/churn/versions/: Unable to locate credentials; sign in, or run where a role is given\n"
 
 
-def test_an_endpoint_that_does_not_answer_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_that_does_not_answer_is_reported(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     status, _, err = run("list", "churn")
@@ -113,7 +115,7 @@ def test_an_endpoint_that_does_not_answer_is_told(run: Run, monkeypatch: pytest.
     assert err.endswith("; check region, endpoint and network\n")
 
 
-def test_a_file_that_cannot_be_read_is_told(
+def test_a_file_that_cannot_be_read_is_reported(
     run: Run, make_package: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_package()

@@ -1,4 +1,8 @@
-"""Publishers, withdrawals and checks that are killed, or meet others, at any of their calls to S3."""
+"""Publishers, withdrawals and checks that are killed, or meet others, at any of their calls to S3.
+
+Each is killed after a call, and meets others before one. To be killed before the next call, or to meet others after the
+one before, is the same to S3: it carries out the same calls in the same order.
+"""
 
 import itertools
 import json
@@ -15,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlplatform_constructs.handlers.model_check.index import Check
+from mlplatform_constructs._data.model_check_handler.index import Check
 from model_repository import Conflict, Damaged, NoSuchVersion, Package, Repository
 
 MODEL = "churn"
@@ -29,7 +33,7 @@ class Killed(BaseException):
 
 
 class CallCounter:
-    """Counts the calls of one S3 client, and does something at one of them.
+    """Counts the calls of one S3 client, and runs an action at one of them.
 
     :param call: at which call, from 1.
     :param after: when S3 has carried it out, rather than before it is sent.
@@ -130,7 +134,7 @@ class Ledger:
 
 @pytest.fixture(scope="session")
 def victim(aws: Callable[[str], Any]) -> Any:
-    """The S3 client of whoever is killed or met, beside ``s3``, the client of everybody else."""
+    """The S3 client of the interrupted party; ``s3`` is the client of all others."""
     return aws("s3")
 
 
@@ -173,17 +177,16 @@ def check(client: Any, bucket: str, abandoned: timedelta) -> None:
     assert Check(client, bucket, abandoned=abandoned).all() == []
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.promise("atomic-model-versions")
 @pytest.mark.parametrize("large", [False, True], ids=["small files", "a file in parts"])
-def test_a_publisher_killed_at_any_call_leaves_a_whole_version_or_none_and_a_retry_works(
-    victim: Any, s3: Any, new_bucket: Callable[[], str], packages: list[Package], after: bool, large: bool
+def test_a_publisher_killed_at_any_call_leaves_a_complete_version_or_none_and_a_retry_works(
+    victim: Any, s3: Any, new_bucket: Callable[[], str], packages: list[Package], large: bool
 ) -> None:
-    """Row 112: no version without metadata, no metadata without version."""
     package = packages[2 if large else 1]
     for call in itertools.count(1):
         bucket = new_bucket()
         ledger = Ledger(s3, bucket, packages)
-        with CallCounter(victim, call, after=after) as killer, suppress(Killed):
+        with CallCounter(victim, call, after=True) as killer, suppress(Killed):
             publish(victim, bucket, package)
         if not killer.reached:
             break
@@ -196,15 +199,14 @@ def test_a_publisher_killed_at_any_call_leaves_a_whole_version_or_none_and_a_ret
     assert call > 2 * len(package.files)  # every file and the document were passed
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_withdrawal_killed_at_any_call_is_done_or_not_and_a_retry_works(
-    victim: Any, s3: Any, new_bucket: Callable[[], str], packages: list[Package], after: bool
+    victim: Any, s3: Any, new_bucket: Callable[[], str], packages: list[Package]
 ) -> None:
     for call in itertools.count(1):
         bucket = new_bucket()
         ledger = Ledger(s3, bucket, packages)
         publish(s3, bucket, packages[0])
-        with CallCounter(victim, call, after=after) as killer, suppress(Killed):
+        with CallCounter(victim, call, after=True) as killer, suppress(Killed):
             Repository(bucket, client=victim).withdraw(MODEL, 1, reason="wrong week")
             check(victim, bucket, WEEK)
         if not killer.reached:
@@ -217,7 +219,7 @@ def test_a_withdrawal_killed_at_any_call_is_done_or_not_and_a_retry_works(
     assert call > 5
 
 
-def test_of_two_withdrawals_that_meet_at_any_call_the_first_one_stands(
+def test_of_two_concurrent_withdrawals_the_first_one_wins(
     victim: Any, s3: Any, new_bucket: Callable[[], str], packages: list[Package]
 ) -> None:
     for call in itertools.count(1):
@@ -237,7 +239,7 @@ def test_of_two_withdrawals_that_meet_at_any_call_the_first_one_stands(
     assert call > 3
 
 
-def test_a_reader_that_meets_the_end_of_a_quarantine_at_any_call_gets_the_version_or_is_told_why_not(
+def test_a_reader_during_the_end_of_a_quarantine_gets_the_version_or_the_reason(
     victim: Any, s3: Any, new_bucket: Callable[[], str], packages: list[Package]
 ) -> None:
     states = set()
@@ -263,7 +265,7 @@ def test_a_reader_that_meets_the_end_of_a_quarantine_at_any_call_gets_the_versio
     assert states == {"published", "quarantined"}
 
 
-def test_a_reader_that_meets_a_withdrawal_at_any_call_gets_all_of_the_version_or_is_told(
+def test_a_reader_during_a_withdrawal_gets_the_complete_version_or_a_refusal(
     victim: Any, s3: Any, new_bucket: Callable[[], str], packages: list[Package], tmp_path: Path
 ) -> None:
     refusals = 0
@@ -292,7 +294,7 @@ def test_a_reader_that_meets_a_withdrawal_at_any_call_gets_all_of_the_version_or
 
 
 @pytest.mark.parametrize("met", ["another publisher", "the same package", "a check that gives it up", "a withdrawal"])
-def test_a_publisher_that_meets_others_at_any_call_wins_or_is_refused(
+def test_a_publisher_interleaved_with_others_wins_or_is_refused(
     victim: Any, s3: Any, new_bucket: Callable[[], str], packages: list[Package], met: str
 ) -> None:
     wins = refusals = 0
@@ -329,9 +331,8 @@ def test_a_publisher_that_meets_others_at_any_call_wins_or_is_refused(
     assert refusals == 0 if met == "the same package" else refusals > 0
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_check_that_gives_a_number_up_cannot_hurt_a_publisher_who_wakes_up_at_any_of_its_calls(
-    victim: Any, s3: Any, new_bucket: Callable[[], str], packages: list[Package], after: bool
+    victim: Any, s3: Any, new_bucket: Callable[[], str], packages: list[Package]
 ) -> None:
     for call in itertools.count(1):
         bucket = new_bucket()
@@ -344,7 +345,7 @@ def test_a_check_that_gives_a_number_up_cannot_hurt_a_publisher_who_wakes_up_at_
         def wake_up(bucket: str = bucket, published: list[int | None] = published) -> None:
             published.append(publish(s3, bucket, packages[0]))
 
-        with CallCounter(victim, call, after=after, action=wake_up) as counter:
+        with CallCounter(victim, call, action=wake_up) as counter:
             check(victim, bucket, AT_ONCE)
         assert list(ledger.look()) == [number for number in published if number]
         assert publish(s3, bucket, packages[0]) is not None
@@ -368,16 +369,16 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.promise("atomic-model-versions")
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
-def test_versions_stay_whole_through_any_history_of_kills(
+def test_versions_stay_complete_through_any_history_of_kills(
     victim: Any,
     s3: Any,
     new_bucket: Callable[[], str],
     packages: list[Package],
     steps: list[tuple[str, int, int, bool]],
 ) -> None:
-    """Row 112."""
     bucket = new_bucket()
     ledger = Ledger(s3, bucket, packages)
     for action, which, call, after in steps:

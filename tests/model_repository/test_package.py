@@ -22,13 +22,13 @@ def test_equal_files_have_equal_digests_wherever_they_are(make_package: Callable
     assert first.digest == second.digest != other.digest
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RepositoryError, match="nowhere: no such folder; name one with metadata.json and model, "):
+def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RepositoryError, match="nowhere: no such folder; give one with metadata.json and model, "):
         Package.read(tmp_path / "nowhere")
 
 
-def test_every_mistake_is_told_at_once(make_package: Callable[..., Path]) -> None:
-    """Row 115."""
+@pytest.mark.promise("model-packages")
+def test_every_mistake_is_reported_together(make_package: Callable[..., Path]) -> None:
     folder = make_package(metrics={"auc": "high"}, tolerance=-1, colour="blue")
     (folder / "model" / "weights.json").unlink()
     (folder / "model" / "predictor.py").unlink()
@@ -49,15 +49,15 @@ def test_every_mistake_is_told_at_once(make_package: Callable[..., Path]) -> Non
     ]
 
 
-def test_there_is_no_version_without_metadata(make_package: Callable[..., Path]) -> None:
+def test_no_version_exists_without_metadata(make_package: Callable[..., Path]) -> None:
     folder = make_package()
     (folder / "metadata.json").unlink()
     assert refusal(folder) == ["metadata.json: required; a version cannot exist without its metadata, add it"]
 
 
+@pytest.mark.promise("model-packages")
 @pytest.mark.parametrize("part", ["model", "feature_extractor", "sample"])
-def test_there_is_no_version_without_one_of_its_parts(make_package: Callable[..., Path], part: str) -> None:
-    """Row 115."""
+def test_no_version_exists_without_one_of_its_parts(make_package: Callable[..., Path], part: str) -> None:
     folder = make_package()
     for file in (folder / part).iterdir():
         file.unlink()
@@ -88,8 +88,9 @@ def test_metadata_that_trace_a_model_are_required(make_package: Callable[..., Pa
     assert refusal(folder)[0] == f"metadata.json: {name}: required; add it"
 
 
+@pytest.mark.promise("immutable-images")
 def test_an_image_is_named_by_digest(make_package: Callable[..., Path]) -> None:
-    """Row 114: a tag may be moved, a digest says what is inside."""
+    """A tag can be moved; a digest identifies the content."""
     digest = "sha256:" + "0" * 64
     assert Package.read(make_package("digest", image=f"registry.example/churn@{digest}")).metadata["image"]
     assert refusal(make_package("tag", image="registry.example/churn:7"))[0].startswith(
@@ -123,7 +124,7 @@ def _as_archive(path: Path) -> None:
 
 
 @pytest.mark.parametrize("write", [_as_pickle, _as_archive])
-def test_a_pickle_is_refused_unless_the_metadata_tell_readers_of_it(
+def test_a_pickle_is_refused_unless_the_metadata_declare_it(
     make_package: Callable[..., Path], write: Callable[[Path], None]
 ) -> None:
     folder = make_package()

@@ -28,10 +28,10 @@ def publish(repository: Repository, model: str, make_package: Callable[..., Path
     return publish
 
 
+@pytest.mark.promise("model-repository", "model-metadata", "model-packages")
 def test_model_feature_extractor_sample_and_metadata_are_stored_as_one_version(
     repository: Repository, s3: Any, model: str, metadata: dict[str, Any], publish: Callable[..., Any]
 ) -> None:
-    """Rows 111, 113, 115."""
     done = publish()
     assert done.created
     assert done.document["version"] == 1
@@ -46,10 +46,10 @@ def test_model_feature_extractor_sample_and_metadata_are_stored_as_one_version(
     assert stored == done.document == repository.get(model, 1)
 
 
+@pytest.mark.promise("atomic-model-versions")
 def test_every_retrain_is_a_new_version_with_a_metadata_document_of_the_same_number(
     repository: Repository, model: str, publish: Callable[..., Any]
 ) -> None:
-    """Row 112."""
     for number in (1, 2, 3):
         assert publish(f"package-{number}", run=f"run-{number}").document["version"] == number
     listed = repository.versions(model)
@@ -149,7 +149,7 @@ def test_withdrawing_needs_a_reason_and_a_version(repository: Repository, model:
         repository.withdraw(model, 1, reason="wrong week")
 
 
-def test_versions_that_are_not_there_are_refused_with_those_that_are(
+def test_versions_that_do_not_exist_are_refused_with_those_that_are(
     repository: Repository, model: str, publish: Callable[..., Any]
 ) -> None:
     with pytest.raises(NoSuchVersion, match=f"{model}: no version that may be used; publish one"):
@@ -181,10 +181,10 @@ def test_the_next_number_is_above_the_highest_ever_used(
     assert publish("sixth", run="run-6").document["version"] == 6
 
 
-def test_a_large_file_goes_in_parts_and_comes_back_whole(
+@pytest.mark.promise("models-of-any-size")
+def test_a_large_file_goes_in_parts_and_is_restored_completely(
     s3: Any, model: str, tmp_path: Path, make_package: Callable[..., Path]
 ) -> None:
-    """Row 128: no file is too large."""
     folder = make_package()
     (folder / "model" / "weights.bin").write_bytes(bytes(range(256)) * 4096 * 11 + b"end")
     repository = Repository(BUCKET, client=s3, part_bytes=5 * MIB)
@@ -209,17 +209,17 @@ def test_a_file_that_changes_while_it_is_published_is_refused(
     assert repository.versions(model) == []
 
 
-def test_what_somebody_wrote_past_the_repository_is_not_taken_for_the_file(
+def test_an_object_that_the_repository_did_not_write_is_not_accepted(
     repository: Repository, s3: Any, model: str, make_package: Callable[..., Path]
 ) -> None:
     package = Package.read(make_package())
     key = f"{model}/packages/1/{package.digest}/model/weights.json"
     s3.put_object(Bucket=BUCKET, Key=key, Body=b"rubbish", ChecksumAlgorithm="SHA256")
-    with pytest.raises(Damaged, match="weights.json: is not model/weights.json; somebody wrote it past"):
+    with pytest.raises(Damaged, match="weights.json: is not model/weights.json; it was not written by"):
         repository.publish(package, model=model, self_test=False)
 
 
-def test_a_document_that_nobody_can_read_is_listed_as_such_and_can_be_withdrawn(
+def test_a_document_that_is_unreadable_is_listed_as_such_and_can_be_withdrawn(
     repository: Repository, s3: Any, model: str, publish: Callable[..., Any]
 ) -> None:
     publish("package-1", run="run-1")

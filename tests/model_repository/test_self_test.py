@@ -13,15 +13,15 @@ def rewrite(folder: Path, file: str, text: str) -> Package:
     return Package.read(folder)
 
 
+@pytest.mark.promise("model-packages")
 def test_a_package_runs_its_own_sample(make_package: Callable[..., Path]) -> None:
-    """Row 115."""
     report = run_self_test(Package.read(make_package()))
     assert report.records == 3
     assert report.milliseconds_per_record >= 0
 
 
-def test_a_wrong_prediction_is_told_with_its_record(make_package: Callable[..., Path]) -> None:
-    """Row 115."""
+@pytest.mark.promise("model-packages")
+def test_a_wrong_prediction_is_reported_with_its_record(make_package: Callable[..., Path]) -> None:
     package = rewrite(make_package(), "model/weights.json", "[2.0, 0.75]")
     expected = r"records.jsonl:1: predicted 0.75, the sample promises 0.5 \(3 of 3 records differ\); correct the model"
     with pytest.raises(RepositoryError, match=expected):
@@ -80,7 +80,7 @@ def test_predictions_of_any_shape_are_compared(
         ("model/predictor.py", "load = lambda f: lambda x: object()\n", "sample/records.jsonl:1: TypeError: "),
     ],
 )
-def test_a_package_that_does_not_run_is_told_why(
+def test_a_package_that_does_not_run_is_reported_with_the_reason(
     make_package: Callable[..., Path], file: str, text: str, mistake: str
 ) -> None:
     package = rewrite(make_package(), file, text)
@@ -134,10 +134,10 @@ def test_a_package_sees_no_credentials_and_leaves_nothing_behind(
     ]
 
 
+@pytest.mark.promise("model-packages")
 def test_publishing_runs_the_sample_first_and_records_that_it_passed(
     s3: object, model: str, make_package: Callable[..., Path]
 ) -> None:
-    """Row 115."""
     repository = Repository("models", client=s3)
     broken = rewrite(make_package("broken"), "model/weights.json", "[1.0, 1.0]")
     with pytest.raises(RepositoryError, match="the sample promises"):
@@ -147,10 +147,10 @@ def test_publishing_runs_the_sample_first_and_records_that_it_passed(
     assert (document["self_test"]["outcome"], document["self_test"]["records"]) == ("passed", 3)
 
 
+@pytest.mark.promise("model-packages")
 def test_a_version_can_be_tested_when_it_is_read_back(
     s3: object, model: str, tmp_path: Path, make_package: Callable[..., Path]
 ) -> None:
-    """Row 115: self-test on load."""
     repository = Repository("models", client=s3)
     repository.publish(Package.read(make_package()), model=model)
     repository.fetch(model, to=tmp_path / "good", self_test=True)

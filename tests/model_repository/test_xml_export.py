@@ -14,8 +14,8 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.promise("model-metadata")
 def test_the_metadata_read_as_xml(metadata: dict[str, Any]) -> None:
-    """Row 113."""
     metadata["parameters"] = {"learning rate": 0.1, "layers": [64, "relu", None]}
     lines = to_xml({"model": "churn", "version": 7, "metadata": metadata}).splitlines()
     assert lines[:5] == [
@@ -30,10 +30,10 @@ def test_the_metadata_read_as_xml(metadata: dict[str, Any]) -> None:
     assert "        <item>relu</item>" in lines
 
 
+@pytest.mark.promise("model-metadata")
 @settings(deadline=None, max_examples=50)
 @given(document=st.dictionaries(st.text(), JSON))
 def test_any_document_comes_back_from_xml_as_it_was(document: dict[str, Any]) -> None:
-    """Row 113."""
     text = to_xml(document)
     ElementTree.fromstring(text.encode("utf-8"))
     assert repr(from_xml(text)) == repr(document)  # repr, because 1 == 1.0 == True

@@ -14,7 +14,7 @@ def test_nothing_is_left_of_an_account_that_looks_as_before() -> None:
     assert (left.lost, left.kept, left.made_by_lambda) == ((), (), ())
 
 
-def test_what_should_have_gone_is_named_with_its_region() -> None:
+def test_an_undeleted_resource_is_reported_with_its_region() -> None:
     left = find(
         EMPTY,
         after(
@@ -38,7 +38,7 @@ def test_what_a_template_keeps_is_no_loss_with_all_that_belongs_to_it() -> None:
     assert left.kept == ("AWS::S3::Bucket models in eu-west-1",)
 
 
-def test_log_groups_that_lambda_made_are_told_apart_from_those_of_templates() -> None:
+def test_log_groups_that_lambda_made_are_distinguished_from_those_of_templates() -> None:
     groups = [
         ["cloudwatch_logs._log_groups", "eu-west-1", "/aws/lambda/empty-buckets"],
         ["cloudwatch_logs._log_groups", "eu-west-1", "/aws/eks/training/cluster"],
@@ -77,5 +77,5 @@ def test_what_is_in_no_stack_that_stays_is_lost_there_too() -> None:
     assert left.lost == ("ec2 security_groups sg-of-a-cluster in eu-west-1", "kinesis streams stream-1")
 
 
-def test_a_stack_that_holds_up_what_is_kept_must_not_go() -> None:
+def test_a_stack_that_retained_resources_need_must_not_be_destroyed() -> None:
     assert find(EMPTY, after(), frozenset(["prod-Metadata"])).missing == ("prod-Metadata",)

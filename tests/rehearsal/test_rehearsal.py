@@ -1,4 +1,4 @@
-"""The rehearsal as a person starts it, with an app that is quick: what it prints, what it returns, what it leaves."""
+"""The rehearsal command with a small app: output, exit status, remains."""
 
 import json
 import os
@@ -10,11 +10,13 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rehearsal.__main__ import main
 from rehearsal.errors import RehearsalError
 from rehearsal.processes import command_line
 from rehearsal.run import exclusive_run
@@ -39,7 +41,7 @@ def cache(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(cache: Path) -> Iterator[Start]:
-    """Start a rehearsal in a cache of its own, beside any other that may be under way on this machine."""
+    """Start a rehearsal with its own cache, independent of others on this machine."""
     started: list[subprocess.Popen[str]] = []
 
     def start(app: str, *arguments: str) -> subprocess.Popen[str]:
@@ -67,7 +69,7 @@ def tiny_app(tmp_path: Path) -> Callable[[dict[str, Any]], str]:
 
 
 def emulator_of(cache: Path) -> int:
-    """Process of the emulator, once it is there."""
+    """Process of the emulator, once it exists."""
     return int(eventually(lambda: (cache / "run" / "emulator.pid").read_text()))
 
 
@@ -85,7 +87,7 @@ def eventually(attempt: Callable[[], Any], seconds: float = 30) -> Any:
 
 
 def is_gone(pid: int) -> bool:
-    return "rehearsal.emulator" not in command_line(pid)
+    return "aws_rehearsal.emulator" not in command_line(pid)
 
 
 def test_everything_is_deployed_deployed_again_compared_and_destroyed(start: Start, tiny_app: Any, cache: Path) -> None:
@@ -93,18 +95,19 @@ def test_everything_is_deployed_deployed_again_compared_and_destroyed(start: Sta
     emulator = emulator_of(cache)
     said, errors = process.communicate(timeout=120)
     assert (process.returncode, errors) == (0, "")
-    steps = [line.split()[0] for line in said.splitlines() if line[:1].isalpha()]
-    assert steps[:8] == ["synth", "bootstrap", "deploy", "again", "update", "diff", "destroy", "leftovers"]
+    lines = (line.split()[0] for line in said.splitlines() if line[:1].isalpha())
+    steps = [step for step, _ in groupby(lines)]  # a slow step has lines of its progress, too
+    assert steps[:9] == ["synth", "clusters", "bootstrap", "deploy", "again", "update", "diff", "destroy", "leftovers"]
     assert re.search(r"^Tiny +3 +1 +\d", said, re.MULTILINE)
     assert "AWS::DAX::SubnetGroup" in said
     assert list(json.loads((cache / "last.json").read_text())["steps"]) == [
         *("bootstrap", "deploy", "again", "diff", "destroy")
     ]
-    assert re.search(r"Kept on purpose by the templates:\n  AWS::SQS::Queue \S+Kept\S+ in us-east-1", said)
+    assert re.search(r"Retained by the templates:\n  AWS::SQS::Queue \S+Kept\S+ in us-east-1", said)
     assert is_gone(emulator)
 
 
-def test_a_broken_resource_fails_with_awss_words_and_leaves_nothing_running(
+def test_a_broken_resource_fails_with_the_message_of_aws_and_leaves_nothing_running(
     start: Start, tiny_app: Any, cache: Path
 ) -> None:
     process = start(tiny_app(BROKEN))
@@ -118,7 +121,7 @@ def test_a_broken_resource_fails_with_awss_words_and_leaves_nothing_running(
     assert not (cache / "run" / "tmp").exists()
 
 
-def test_a_failing_synthesis_ends_it_with_the_words_of_the_app(start: Start) -> None:
+def test_a_failing_synthesis_ends_it_with_the_output_of_the_app(start: Start) -> None:
     process = start(f"{sys.executable} -c \"raise SystemExit('stacks.toml: no such key')\"")
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -132,16 +135,16 @@ def test_an_unknown_account_is_refused_before_anything_starts() -> None:
     assert process.stderr.startswith("rehearsal: config/accounts/nowhere.toml: no such account; there are: ")
 
 
-def test_a_port_in_use_is_refused_with_a_way_out(start: Start) -> None:
+def test_a_port_in_use_is_refused_with_a_fix(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         process = start(SLOW, "--port", str(port))
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert errors == f"rehearsal: port {port}: address already in use; choose another, or none to take any free one\n"
+    assert errors == f"rehearsal: port {port}: address already in use; choose another, or omit it to use any free one\n"
 
 
-def test_a_second_rehearsal_beside_the_first_is_refused_and_the_first_goes_on(start: Start, cache: Path) -> None:
+def test_a_second_concurrent_rehearsal_is_refused_and_the_first_continues(start: Start, cache: Path) -> None:
     first = start(SLOW)
     emulator_of(cache)
     second = start(SLOW)
@@ -158,7 +161,7 @@ def test_an_ended_rehearsal_leaves_nothing_running(start: Start, cache: Path) ->
     process.terminate()
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert errors == "rehearsal: interrupted; nothing is left running\n"
+    assert errors == "rehearsal: interrupted; no process is left running\n"
     assert is_gone(emulator)
 
 
@@ -184,7 +187,7 @@ def test_an_emulator_that_a_killed_rehearsal_could_not_end_is_ended_by_the_next(
     cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stray = subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(60)", "rehearsal.emulator"], start_new_session=True
+        [sys.executable, "-c", "import time; time.sleep(60)", "aws_rehearsal.emulator"], start_new_session=True
     )
     (cache / "run").mkdir(parents=True)
     (cache / "run" / "emulator.pid").write_text(str(stray.pid))
@@ -193,7 +196,7 @@ def test_an_emulator_that_a_killed_rehearsal_could_not_end_is_ended_by_the_next(
     assert f"ended the emulator of a run that was killed (process {stray.pid})" in capsys.readouterr().out
 
 
-def test_a_process_that_is_somebody_elses_now_is_left_alone(cache: Path) -> None:
+def test_a_reused_process_id_is_not_killed(cache: Path) -> None:
     (cache / "run").mkdir(parents=True)
     (cache / "run" / "emulator.pid").write_text(str(os.getpid()))
     with exclusive_run(cache) as run:
@@ -224,3 +227,29 @@ def test_kept_up_it_answers_where_it_says_until_an_interrupt_even_after_a_failur
     process.communicate(timeout=30)
     assert process.returncode == 1
     assert is_gone(emulator)
+
+
+def test_a_machine_that_cannot_run_nodes_is_reported_with_what_it_lacks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["rehearsal", "local", "--nodes"])
+    monkeypatch.setattr("rehearsal.__main__.missing_for_nodes", lambda: ["root", "go/kubelet"])
+    assert main() == 0
+    said = "rehearsal: not run on real nodes, because this machine lacks root, go/kubelet\n"
+    assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("--app", "true", "--kubeflow", "vanilla"), "--kubeflow belongs to an account"),
+        (("--keep", "--kubeflow", "vanilla", "cognito"), "name that alone"),
+    ],
+)
+def test_arguments_that_would_have_no_effect_are_refused(
+    arguments: tuple[str, ...], why: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["rehearsal", *arguments])
+    with pytest.raises(SystemExit):
+        main()
+    assert why in capsys.readouterr().err

@@ -56,7 +56,7 @@ def request_(tmp_path: Path) -> update.Request:
 
 
 def objects(template: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the request of a template brings, with a word in place of the token."""
+    """The objects in the request of a template, with a placeholder for the token."""
     parts = template["Resources"]["Request"]["Properties"]["Manifest"]["Fn::Join"][1]
     assert [part for part in parts if not isinstance(part, str)] == [TOKEN]
     found: list[dict[str, Any]] = json.loads("".join(part if isinstance(part, str) else "<role>" for part in parts))
@@ -107,7 +107,7 @@ def test_an_app_without_workloads_has_nothing_to_update(tmp_path: Path) -> None:
     assert update.find(stack(tmp_path, NAMESPACE)) is None
 
 
-def test_what_became_of_each_object_is_told() -> None:
+def test_the_change_of_each_object_is_reported() -> None:
     def found(uid: str, content: str) -> dict[str, Any]:
         return {"uid": uid, "generation": 1, "content": content}
 

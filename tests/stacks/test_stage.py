@@ -8,8 +8,7 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk.assertions import Template
 
-from config.loader import load_account
-from stacks.app import new_app
+from config.tags import STAGE
 from stacks.stage import PlatformStage
 from tests.references import Templates
 
@@ -19,10 +18,8 @@ LONG_LIVED_KEY = re.compile(r"\bAKIA[0-9A-Z]{16}\b|aws_secret_access_key", re.IG
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> PlatformStage:
-    app = new_app(outdir=str(tmp_path_factory.mktemp("stage") / "cdk.out"))
-    app.node.set_context("aws:cdk:disable-asset-staging", True)
-    return PlatformStage(app, "prod", settings=load_account("prod"))
+def stage(prod: PlatformStage) -> PlatformStage:
+    return prod
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +34,8 @@ def templates(bodies: dict[str, dict[str, Any]]) -> Templates:
     return Templates(bodies)
 
 
+@pytest.mark.promise("no-stack-cycles")
 def test_no_stack_needs_a_stack_that_needs_it(stage: PlatformStage, bodies: dict[str, dict[str, Any]]) -> None:
-    """R-15."""
     needs = {name: set(IMPORTED.findall(json.dumps(body))) & bodies.keys() for name, body in bodies.items()}
     for stack in (child for child in stage.node.children if isinstance(child, cdk.Stack)):
         needs[stack.stack_name] |= {other.stack_name for other in stack.dependencies}
@@ -49,8 +46,9 @@ def test_no_stack_needs_a_stack_that_needs_it(stage: PlatformStage, bodies: dict
     assert done == needs.keys()
 
 
-def test_the_role_of_a_pod_lies_beside_what_ties_it_to_its_cluster(templates: Templates) -> None:
-    """R-15: a role in another stack than its cluster's identity is how such graphs become circles."""
+@pytest.mark.promise("no-stack-cycles")
+def test_the_role_of_a_pod_is_in_the_stack_of_its_association(templates: Templates) -> None:
+    """A role in a different stack than its cluster's identity causes cyclic dependencies."""
     roles = templates.resources("AWS::IAM::Role")
     tied = templates.resources("AWS::EKS::PodIdentityAssociation")
     assert len(tied) > 10
@@ -61,16 +59,17 @@ def test_the_role_of_a_pod_lies_beside_what_ties_it_to_its_cluster(templates: Te
         assert statement["Principal"] == {"Service": PODS}
 
 
+@pytest.mark.promise("no-long-lived-keys")
 def test_there_is_no_long_lived_key_anywhere(bodies: dict[str, dict[str, Any]]) -> None:
-    """R-19."""
     kinds = {resource["Type"] for body in bodies.values() for resource in body["Resources"].values()}
     assert not kinds & {"AWS::IAM::AccessKey", "AWS::IAM::User"}
     for name, body in bodies.items():
         assert not LONG_LIVED_KEY.search(str(body)), name
 
 
+@pytest.mark.promise("api-name-inside-only")
 def test_the_clusters_names_are_answered_inside_the_network_alone(templates: Templates) -> None:
-    """Row 11: EKS puts a hosted zone of its own beside a private network that lets AWS answer for names.
+    """EKS creates its own hosted zone for a private network in which AWS resolves names.
 
     https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html
     """
@@ -90,8 +89,9 @@ def test_the_clusters_names_are_answered_inside_the_network_alone(templates: Tem
     assert not [zone for zone in zones if zone.endswith("amazonaws.com.")]  # one of ours would answer instead
 
 
+@pytest.mark.promise("drained-before-removal")
 def test_every_node_is_made_by_something_that_drains_it_before_it_goes(templates: Templates) -> None:
-    """Row 32: EKS drains what it manages, for spot notices, rebalancing and upgrades; no group is without that.
+    """EKS drains the nodes of managed groups on spot notices, rebalancing and upgrades, and all groups are managed.
 
     https://docs.aws.amazon.com/eks/latest/userguide/managed-node-groups.html
     """
@@ -104,6 +104,13 @@ def test_every_node_is_made_by_something_that_drains_it_before_it_goes(templates
     assert all(len(group["Subnets"]) == 1 for group in groups)  # Auto Scaling has no zones to balance
 
 
+@pytest.mark.promise("drained-before-removal")
 def test_nodes_may_wait_for_disruption_budgets_while_they_are_drained(templates: Templates) -> None:
-    """Row 32."""
     assert {group["ForceUpdateEnabled"] for group in templates.resources("AWS::EKS::Nodegroup").values()} == {False}
+
+
+def test_every_stack_has_the_tag_of_its_account_file(stage: PlatformStage) -> None:
+    """Without it, a stack that leaves the account file is not found again."""
+    stacks = [one for one in stage.node.children if isinstance(one, cdk.Stack)]
+    assert stacks
+    assert {one.stack_name for one in stacks if one.tags.tag_values() != {STAGE: stage.node.id}} == set()
