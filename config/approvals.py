@@ -9,7 +9,7 @@ from config.section import Section, key
 
 APPROVALS = Path(__file__).parent / "approvals.toml"
 
-Change = Literal["conditional", "replacing", "widening", "data-losing", "unjudged"]
+Change = Literal["interrupting", "conditional", "replacing", "widening", "data-losing", "unjudged"]
 
 
 class Approval(Section):

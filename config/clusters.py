@@ -8,15 +8,14 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 
 from config.kubeflow import Kubeflow
 from config.monitoring import Monitoring
-from config.section import Mistake, Section, key
+from config.section import InstanceType, Mistake, Section, key
 from config.serving import Serving
 
 _NAME = r"^[a-z]([-a-z0-9]{0,18}[a-z0-9])?$"
 
-InstanceType = Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9]+$")]
 Zone = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d[a-z]$")]
-RoleArn = Annotated[str, Field(pattern=r"^arn:aws[-a-z]*:iam::\d{12}:role/[\w+=,.@/-]+$")]
-PrincipalArn = Annotated[str, Field(pattern=r"^arn:aws[-a-z]*:iam::\d{12}:(role|user)/[\w+=,.@/-]+$")]
+RoleArn = Annotated[str, Field(pattern=r"^arn:aws[-a-z]*:iam::\d{12}:role/[A-Za-z0-9_+=,.@/-]+$")]
+PrincipalArn = Annotated[str, Field(pattern=r"^arn:aws[-a-z]*:iam::\d{12}:(role|user)/[A-Za-z0-9_+=,.@/-]+$")]
 
 
 def _public_cidr(value: str) -> str:

@@ -47,12 +47,16 @@ class Source(Section):
 
     connection_arn: Annotated[
         str,
-        Field(pattern=r"^arn:aws[a-z-]*:(codeconnections|codestar-connections):[a-z0-9-]+:\d{12}:connection/[\w-]+$"),
+        Field(
+            pattern=r"^arn:aws[a-z-]*:(codeconnections|codestar-connections):[a-z0-9-]+:\d{12}:connection/[A-Za-z0-9_-]+$"
+        ),
     ] = key("ARN of the CodeConnections connection to the host of the repository. Create and confirm it manually.")
-    repository: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)+$")] = key(
+    repository: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)+$")] = key(
         "Repository as 'owner/name', in groups 'group/subgroup/name'."
     )
-    branch: Annotated[str, Field(pattern=r"^[\w./-]+$")] = key("Branch whose commits are delivered.", default="main")
+    branch: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]+$")] = key(
+        "Branch whose commits are delivered.", default="main"
+    )
 
 
 class Packages(Section):
@@ -109,14 +113,14 @@ class Delivery(Section):
         default=None,
     )
     execution_policies: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::(aws|\d{12}):policy/[\w+=,.@/-]+$")], ...],
+        tuple[Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::(aws|\d{12}):policy/[A-Za-z0-9_+=,.@/-]+$")], ...],
         Field(min_length=1),
     ] = key(
         "ARNs of the policies of the role with which CloudFormation deploys in every account; `make bootstrap` prints "
         "them. A narrower policy must allow everything that the stacks create, including roles and keys.",
         default=("arn:aws:iam::aws:policy/AdministratorAccess",),
     )
-    permissions_boundary: Annotated[str, Field(pattern=r"^[\w+=,.@-]{1,128}$")] | None = key(
+    permissions_boundary: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+=,.@-]{1,128}$")] | None = key(
         "Name of a policy in every account that is the permissions boundary of that role. Default: none.",
         default=None,
     )

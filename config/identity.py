@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 from config.people import Name
 from config.section import DnsName, Mistake, Section, key
 
-_PATH = r"^/[-\w./~]*\*?$"
+_PATH = r"^/[-A-Za-z0-9_./~]*\*?$"
 _SIGN_IN_PATH = "/oauth2"
 _INTERNAL = "internal"
 _COMMON_NAME = 64
@@ -17,7 +17,7 @@ _COMMON_NAME = 64
 
 https://docs.aws.amazon.com/acm/latest/APIReference/API_RequestCertificate.html
 """
-_SECRET_ARN = r"^arn:aws[-a-z]*:secretsmanager:[-a-z0-9]+:\d{12}:secret:[-\w/+=.@]+$"
+_SECRET_ARN = r"^arn:aws[-a-z]*:secretsmanager:[-a-z0-9]+:\d{12}:secret:[-A-Za-z0-9_/+=.@]+$"
 
 ProviderName = Annotated[str, Field(pattern=r"^[a-z][-a-z0-9]{1,30}[a-z0-9]$")]
 
@@ -250,7 +250,7 @@ class Cognito(Section):
 class Center(Section):
     """People come into AWS through IAM Identity Center."""
 
-    permission_set: Annotated[str, Field(pattern=r"^[\w+=,.@-]{1,32}$")] = key(
+    permission_set: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+=,.@-]{1,32}$")] = key(
         "Permission set from whose sessions people assume their role.", default="MLPlatform"
     )
     instance_arn: (

@@ -5,9 +5,10 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
-from config.section import Section, key
+from config.section import InstanceType, Section, key
 
 WorkspaceArn = Annotated[str, Field(pattern=r"^arn:aws[-a-z]*:aps:[-a-z0-9]+:\d{12}:workspace/ws-[-0-9a-z]+$")]
+LabelName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
 TopicArn = Annotated[str, Field(pattern=r"^arn:aws[-a-z]*:sns:[-a-z0-9]+:\d{12}:[-A-Za-z0-9_]+$")]
 
 
@@ -28,7 +29,7 @@ class Objectives(Section):
 class AlertRoute(Section):
     """Alerts with certain labels that another topic receives, too."""
 
-    labels: Annotated[dict[str, str], Field(min_length=1)] = key(
+    labels: Annotated[dict[LabelName, Annotated[str, Field(min_length=1)]], Field(min_length=1)] = key(
         'Labels that an alert must have, such as { namespace = "churn" } or { severity = "critical" }.'
     )
     topic_arn: TopicArn = key(
@@ -55,7 +56,7 @@ class Monitoring(Section):
         default=None,
     )
     objectives: Objectives = key("What models promise.", default=Objectives())
-    prices: dict[str, Annotated[float, Field(gt=0)]] = key(
+    prices: dict[InstanceType, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = key(
         "US dollars per hour by instance type, for the cost of nodes. Default: none; cost is not computed.",
         default_factory=dict,
     )

@@ -65,7 +65,7 @@ class Person(Section):
         "Default: the person's session of IAM Identity Center if identity.center is set, otherwise no access to AWS.",
         default=None,
     )
-    center_user: Annotated[str, Field(pattern=r"^[\w+=,.@-]{2,64}$")] | None = key(
+    center_user: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+=,.@-]{2,64}$")] | None = key(
         "User name in IAM Identity Center. Default: the email address.", default=None
     )
 

@@ -10,7 +10,6 @@ from config.alarms import Alarms
 from config.audit import Audit
 from config.clusters import (
     Cluster,
-    InstanceType,
     Zone,
     named_for_their_purpose,
     problems_of_accounts,
@@ -24,7 +23,7 @@ from config.kubeflow import problems_of_kubeflow
 from config.monitoring import problems_of_monitoring
 from config.network import Bastion, Network
 from config.people import Name, Person, Profile, Team, problems_of_people, problems_of_size, problems_of_teams, profiles
-from config.section import AccountId, Mistake, Region, Section, key
+from config.section import AccountId, InstanceType, Mistake, Region, Section, key
 from config.serving import problems_of_serving
 from config.storage import Storage
 from config.workloads import Workloads, problems_of_airflow

@@ -70,4 +70,5 @@ def _account_id(value: Any) -> Any:
 
 
 AccountId = Annotated[str, BeforeValidator(_account_id)]
+InstanceType = Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9]+$")]
 Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]

@@ -45,7 +45,7 @@ class Airflow(Section):
     """
 
     machine: Name = key("Machine of identity.cognito.machines as which DAGs call Kubeflow Pipelines.")
-    dags: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")] = key(
+    dags: Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")] = key(
         "Folder of the DAGs in this repository. They can import mlplatform_components.", default="examples/airflow"
     )
     version: Literal["2.10.3", "2.11.0", "3.0.6"] = key(

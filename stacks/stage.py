@@ -380,16 +380,13 @@ class ClusterStacks:
             catalog=self._catalog,
             protection=account.protection,
         )
-        lustre = settings.storage.lustre
         return KubeflowTeamsStack(
             stage,
             f"{_words(name)}KubeflowTeams",
             profiles=settings.profiles,
             cluster=cluster,
             identity=self.cluster.identity,
-            storage=TeamStorage(
-                artifacts=account.storage.artifacts, training_data_gib=lustre.capacity_gib if lustre else None
-            ),
+            storage=TeamStorage(artifacts=account.storage.artifacts, training_data=settings.storage.lustre is not None),
             runs=pipelines.state,
             queues=kubeflow.kueue,
             spark_history=kubeflow.spark_history,

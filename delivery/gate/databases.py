@@ -79,9 +79,20 @@ def _most_storage(change: Change) -> Iterator[Finding]:
 
 def _subnets(change: Change) -> Iterator[Finding]:
     """https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_VPC.WorkingWithRDSInstanceinaVPC.html"""
-    subnets = change.after.properties.get("SubnetIds", [])
+    before, subnets = (one.properties.get("SubnetIds", []) for one in (change.before, change.after))
     if isinstance(subnets, list) and len(subnets) < _LEAST_ZONES:
         yield _failing(change, f"SubnetIds: {len(subnets)}", "a database needs subnets in two zones at least")
+    elif (
+        isinstance(before, list)
+        and isinstance(subnets, list)
+        and (gone := [one for one in before if one not in subnets])
+    ):
+        why = (
+            "AWS refuses it while the database or its standby is in such a subnet; `aws rds describe-db-instances` "
+            "prints both zones"
+        )
+        what = f"SubnetIds: {len(gone)} removed"
+        yield finding(change.after, Verdict.INTERRUPTING, what, why, stops=True)
 
 
 def _failing(change: Change, what: str, why: str) -> Finding:

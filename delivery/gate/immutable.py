@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,20 @@ _QUANTITY = re.compile(r"([0-9.]+)([A-Za-z]*)")
 _BALANCED = ("LoadBalancer", "NodePort")
 
 
-def why_refused(old: dict[str, Any], new: dict[str, Any], found: Sequence[Difference]) -> str:
-    """Each change that the API server refuses, with what works instead."""
+def why_refused(
+    old: dict[str, Any], new: dict[str, Any], found: Sequence[Difference], others: Sequence[Mapping[str, Any]] = ()
+) -> str:
+    """Each change that the API server refuses, with what works instead.
+
+    :param others: all objects of the cluster, of which storage classes and volumes decide whether a claim may grow.
+    """
     kind = new["kind"]
     for one in found:
         if _is_immutable(kind, one, old):
             return _words(kind, ".".join(one.place))
     reasons = {
         "CustomResourceDefinition": _stored_version,
-        "PersistentVolumeClaim": _smaller_claim,
+        "PersistentVolumeClaim": lambda old, new: _resized_claim(old, new, others),
         "Pod": _fewer_tolerations,
         "Service": _service,
     }
@@ -65,13 +70,30 @@ def _stored_version(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
             )
 
 
-def _smaller_claim(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+def _resized_claim(old: dict[str, Any], new: dict[str, Any], others: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """https://kubernetes.io/docs/concepts/storage/persistent-volumes/#expanding-persistent-volumes-claims"""
     before, after = (
         one.get("spec", {}).get("resources", {}).get("requests", {}).get("storage", "") for one in (old, new)
     )
     old_size, new_size = (quantity_of(str(one)) for one in (before, after))
     if old_size and new_size and new_size < old_size:
         yield f"a claim can only grow, not from {before} to {after}; {_INSTEAD['PersistentVolumeClaim']}"
+    if old_size and new_size and new_size > old_size and not _is_expandable(new.get("spec", {}), others):
+        yield (
+            f"a claim grows from {before} to {after} only if a storage class with allowVolumeExpansion provisioned its "
+            "volume; keep its size, or set allowVolumeExpansion in a deployment before; "
+            f"{_INSTEAD['PersistentVolumeClaim']}"
+        )
+
+
+def _is_expandable(claim: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the volume of a claim may grow. A class that no template has is taken for one that lets it grow."""
+    name = claim.get("storageClassName")
+    of_class = [one for one in others if one["kind"] == "StorageClass" and one["metadata"].get("name") == name]
+    if of_class:
+        return str(of_class[0].get("allowVolumeExpansion", "")).lower() == "true"
+    volumes = [one.get("spec", {}) for one in others if one["kind"] == "PersistentVolume"]
+    return name != "" and not any(one.get("storageClassName") == name for one in volumes if name)
 
 
 def _fewer_tolerations(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Judges Kubernetes objects in all templates of an account."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ _HOLD_DATA = {
     "Namespace": "everything in it is deleted with it, including volumes",
     "PersistentVolume": "its target is no longer found",
     "PersistentVolumeClaim": "its volume is deleted if the storage class does not retain it",
+    "Profile": "its namespace is deleted with it, and everything in it, including volumes",
     "Secret": "its data is lost unless another copy exists",
 }
 _GUARDS = {
@@ -35,7 +36,27 @@ _GUARDS = {
     "ValidatingAdmissionPolicyBinding": "objects may come in that were refused",
     "ValidatingWebhookConfiguration": "objects may come in that were refused",
 }
-_RUNNING = frozenset({"DaemonSet", "Deployment", "Gateway", "Ingress", "Service", "StatefulSet"})
+_RUNNING = frozenset(
+    {
+        "DaemonSet",
+        "Deployment",
+        "GRPCRoute",
+        "Gateway",
+        "HTTPRoute",
+        "Host",
+        "InferenceService",
+        "Ingress",
+        "Listener",
+        "Mapping",
+        "SeldonDeployment",
+        "Service",
+        "StatefulSet",
+        "TCPMapping",
+        "TargetGroupBinding",
+        "VirtualService",
+    }
+)
+_RECORDERS = frozenset({"Alertmanager", "Prometheus"})
 _UNKNOWN = "delivery/gate/kinds.toml does not contain the kind; add it there, or review and approve the change"
 _RBAC = frozenset({"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"})
 
@@ -72,7 +93,7 @@ def judge(before: Side, after: Side) -> Iterator[Finding]:
             yield _added(new[key], old)
     for key in old.keys() & new.keys():
         if old[key].body != new[key].body:
-            yield from _changed(old[key], new[key])
+            yield from _changed(old[key], new[key], [one.body for of, one in old.items() if of[0] == key[0]])
     for cluster in clusters & {cluster for cluster, _ in new}:
         yield from _permissions(cluster, old, new)
 
@@ -124,17 +145,20 @@ def _removed(one: Delivered) -> Finding:
     subject = kinds.subject_of(one.kind)
     if not subject:
         return one.finding(Verdict.UNJUDGED, "removed", _UNKNOWN, stops=True)
-    if subject == "record":
+    if subject == "record" or one.kind in _RECORDERS:
         return one.finding(Verdict.DATA_LOSING, "removed", "it no longer records events", stops=True)
+    if subject == "protection":
+        return one.finding(Verdict.WIDENING, "removed", "what it refused may pass", stops=True)
     return one.finding(Verdict.SAFE, "removed")
 
 
-def _changed(old: Delivered, new: Delivered) -> Iterator[Finding]:
+def _changed(old: Delivered, new: Delivered, others: Sequence[dict[str, Any]]) -> Iterator[Finding]:
+    """:param others: the objects that the cluster has before the change."""
     found = tuple(differences(old.body, new.body))
     what = "; ".join(_shown(new, one) for one in found[:3])
     if not kinds.subject_of(new.kind):
         yield new.finding(Verdict.UNJUDGED, what, _UNKNOWN, stops=True)
-    elif why := why_refused(old.body, new.body, found):
+    elif why := why_refused(old.body, new.body, found, others):
         yield new.finding(Verdict.FAILING, what, why, stops=True)
     elif new.kind in _GUARDS and any(one.place[0] != "metadata" for one in found):
         why = f"{_GUARDS[new.kind]}; the direction of the change is unknown"

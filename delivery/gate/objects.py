@@ -23,6 +23,30 @@ _MESH = frozenset({"istio-injection", "istio.io/rev", "istio.io/dataplane-mode"}
 _PUBLIC = ("service.beta.kubernetes.io/aws-load-balancer-scheme", "alb.ingress.kubernetes.io/scheme")
 _OF_POD = frozenset({"serviceAccountName", "serviceAccount", "securityContext", "shareProcessNamespace"})
 _NODES = "nodes"
+_ENTRIES = frozenset(
+    {
+        "GRPCRoute",
+        "Gateway",
+        "HTTPRoute",
+        "Host",
+        "Ingress",
+        "Listener",
+        "Mapping",
+        "ReferenceGrant",
+        "TCPMapping",
+        "TCPRoute",
+        "TLSRoute",
+        "TargetGroupBinding",
+    }
+)
+_GRANTED = {
+    "Connector": "accounts of another provider may sign in",
+    "OAuth2Client": "another program may sign people in",
+    "Password": "another person may sign in",
+    "PolicyException": "objects may come in that were refused",
+    "Profile": "its owner may do more",
+}
+"""Why a new object of a kind widens permissions."""
 
 Judged = tuple[Verdict, str]
 
@@ -54,11 +78,9 @@ def opens(kind: str, body: dict[str, Any]) -> str:
     spec = body.get("spec", {})
     if kind == "Service" and _rank(spec.get("type")) > _rank("ClusterIP"):
         return "more may be reached"
-    if kind in ("Gateway", "HTTPRoute", "Ingress", "TargetGroupBinding") or (
-        kind == "VirtualService" and set(spec.get("gateways", ())) - {"mesh"}
-    ):
+    if kind in _ENTRIES or (kind == "VirtualService" and set(spec.get("gateways", ())) - {"mesh"}):
         return "more may be reached"
-    return "its owner may do more" if kind == "Profile" else ""
+    return _GRANTED.get(kind, "")
 
 
 def _quota(one: Difference, place: Place) -> Iterator[Judged]:

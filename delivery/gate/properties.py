@@ -9,8 +9,8 @@ from delivery.gate.findings import Finding, Verdict, finding
 from delivery.gate.rules import Rule, rules_at, rules_for
 from delivery.gate.shown import shown, words
 from delivery.gate.specification import Specification
-from delivery.gate.structure import leaves, names_of, pairs_at, structured
-from delivery.gate.subjects import CHANGED, subject_at, subject_of
+from delivery.gate.structure import leaves, names_of, pairs_at, structured, without
+from delivery.gate.subjects import CHANGED, cosmetic_places, subject_at, subject_of
 
 UNKNOWN = "no table in delivery/gate/subjects says what it is about; add it there, or find out and approve the change"
 
@@ -30,7 +30,9 @@ def judge(change: Change, specification: Specification) -> Iterator[Finding]:
     for rule in sorted(rules_for(change.after.type), key=lambda one: one.verdict != Verdict.FAILING):
         for name in rule.properties:
             place = rule.place(name)
-            if place not in refused and rule.applies(name, before, after):
+            apart = _judged_apart(rule, place, change.after.type)
+            old, new = (without(one, apart) for one in (before, after))
+            if place not in refused and rule.applies(name, old, new):
                 if rule.verdict != Verdict.INTERRUPTING:
                     compared.add(place)
                 if rule.verdict == Verdict.FAILING:
@@ -39,6 +41,12 @@ def judge(change: Change, specification: Specification) -> Iterator[Finding]:
                 yield finding(change.after, rule.verdict, what, rule.why, stops=rule.stops)
     left = [one for one in leaves(before, after) if not _is_compared(change.after.type, names_of(one.place), compared)]
     yield from _by_subject(change, left, specification)
+
+
+def _judged_apart(rule: Rule, place: Place, type: str) -> list[Place]:
+    """The places below a rule's that another rule of the same verdict judges, or that are cosmetic."""
+    others = [one.place(name) for one in rules_for(type) if one.verdict == rule.verdict for name in one.properties]
+    return [one for one in (*others, *cosmetic_places(type)) if len(one) > len(place) and one[: len(place)] == place]
 
 
 def _is_compared(type: str, place: Place, compared: set[Place]) -> bool:

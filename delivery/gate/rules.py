@@ -62,6 +62,8 @@ class Rule:
         match self.when:
             case "changed":
                 return True
+            case "another":
+                return old is not None
             case "gone":
                 return new is None
             case "off":

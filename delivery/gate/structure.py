@@ -4,7 +4,7 @@ JSON text is parsed. A list of ``Key`` and ``Value`` pairs, such as the attribut
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from delivery.gate.changes import Difference, Place
@@ -63,6 +63,23 @@ def pairs_at(before: Value | None, after: Value | None, place: Place) -> Iterato
     old = before.get(place[0]) if isinstance(before, dict) else None
     new = after.get(place[0]) if isinstance(after, dict) else None
     yield from pairs_at(old, new, place[1:])
+
+
+def without(value: dict[str, Any], places: Iterable[Place]) -> dict[str, Any]:
+    """The value without what is at these places, in each element of the lists on the way."""
+    found = value
+    for place in places:
+        found = _without(found, place)
+    return found
+
+
+def _without(value: Any, place: Place) -> Any:
+    if isinstance(value, list):
+        return [_without(item, place) for item in value]
+    if not isinstance(value, dict) or place[0] not in value:
+        return value
+    rest = {name: item for name, item in value.items() if name != place[0]}
+    return rest if len(place) == 1 else {**value, place[0]: _without(value[place[0]], place[1:])}
 
 
 def covers(wide: Value | None, narrow: Value | None) -> bool:

@@ -111,6 +111,12 @@ def subject_at(type: str, place: Place, specification: Specification) -> Subject
     return None
 
 
+def cosmetic_places(type: str) -> tuple[Place, ...]:
+    """The places of a type that a table calls cosmetic."""
+    known = _types().get(type)
+    return tuple(one.names for one in known.entries if one.subject == Subject.COSMETIC) if known else ()
+
+
 @functools.cache
 def entries() -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Type and path of every line of the tables."""

@@ -98,7 +98,7 @@ class Side:
         return found[1] if found and not TOKEN.search(found[1]) else None
 
     def _output(self, reference: str) -> tuple[str, str] | None:
-        _, stack, name = reference.split(":", 2)
+        _, stack, name = reference.partition("@")[0].split(":", 2)
         template = self.templates.get(stack)
         return (stack, template.outputs[name]) if template and name in template.outputs else None
 

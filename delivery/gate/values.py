@@ -1,7 +1,7 @@
 """Template values in normal form, so that equivalent values are equal.
 
 Numbers and booleans become text, as in CloudFormation. ``Fn::Join`` and ``Fn::Sub`` become text in which ``«Id»``,
-``«Id.Attribute»``, ``«import:Export»`` and ``«output:Stack:Output»`` represent values that are known only at
+``«Id.Attribute»``, ``«import:Export»`` and ``«output:Stack:Output@Region»`` represent values that are known only at
 deployment. Account, Region and partition are filled in. Policy documents and other sets are sorted.
 """
 
@@ -149,7 +149,9 @@ def _called(function: str, argument: Any, around: Surroundings) -> Value:
         case "Fn::ImportValue":
             return f"«import:{text_of(canonical(argument, around))}»"
         case "Fn::GetStackOutput":
-            return f"«output:{argument.get('StackName')}:{argument.get('OutputName')}»"
+            region = canonical(argument.get("Region", ""), around)
+            elsewhere = f"@{text_of(region)}" if region not in ("", around.pseudo["AWS::Region"]) else ""
+            return f"«output:{argument.get('StackName')}:{argument.get('OutputName')}{elsewhere}»"
         case "Fn::Join":
             return _joined(argument, around)
         case "Fn::Sub":

@@ -101,6 +101,22 @@ def test_a_mistake_is_reported_with_its_fix(tmp_path: Path, more: str, line: str
     assert mistakes(tmp_path, more) == [line]
 
 
+@pytest.mark.parametrize(
+    ("more", "place"),
+    [
+        (f'{CENTER}permission_set = "Zürich"', "identity.center.permission_set"),
+        ('[people.ana]\nemail = "ana@example.com"\ncenter_user = "anä"', "people.ana.center_user"),
+        (
+            f'{COGNITO}[identity.cognito.scopes.models]\ndescription = "Models"\npaths = ["/modèles/*"]',
+            "identity.cognito.scopes.models.paths.0",
+        ),
+    ],
+)
+def test_names_that_aws_takes_in_ascii_alone_are_refused(tmp_path: Path, more: str, place: str) -> None:
+    (line,) = mistakes(tmp_path, more)
+    assert line.startswith(f"{place}: must match ^")
+
+
 def test_names_and_certificates_need_a_domain(tmp_path: Path) -> None:
     base = WITH_DOMAIN.replace('domain = "ml.example.com"\n', "")
     assert mistakes(tmp_path, BALANCER, base) == [

@@ -49,6 +49,26 @@ def test_a_workspace_and_topics_are_in_reach(tmp_path: Path, text: str, message:
     assert mistakes(tmp_path, WITH_DOMAIN + TABLE + text) == [message]
 
 
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("prices = { xlarge = 1.0 }\n", "clusters.training.monitoring.prices.xlarge: the name must match ^"),
+        (
+            'prices = { "g5.xlarge" = inf }\n',
+            "clusters.training.monitoring.prices.g5.xlarge: should be a finite number",
+        ),
+        (
+            '[clusters.training.monitoring.routes.churn]\nlabels = { "my team" = "churn" }\n'
+            'topic_arn = "arn:aws:sns:eu-west-1:111111111111:churn"\n',
+            "clusters.training.monitoring.routes.churn.labels.my team: the name must match ^",
+        ),
+    ],
+)
+def test_what_prometheus_and_alertmanager_would_refuse_is_refused(tmp_path: Path, text: str, start: str) -> None:
+    (line,) = mistakes(tmp_path, WITH_DOMAIN + TABLE + text)
+    assert line.startswith(start)
+
+
 def test_alerts_need_a_way_out_of_the_network(tmp_path: Path) -> None:
     text = REGISTRY + WITH_DOMAIN + ISOLATED + TABLE
     assert mistakes(tmp_path, text) == [
@@ -63,7 +83,7 @@ def test_alerts_need_a_way_out_of_the_network(tmp_path: Path) -> None:
         ("retention_days = 0\n", "clusters.training.monitoring.retention_days: "),
         ("storage_gib = 5\n", "clusters.training.monitoring.storage_gib: "),
         ('workspace_arn = "ws-1"\n', "clusters.training.monitoring.workspace_arn: "),
-        ("prices = { large = -1.0 }\n", "clusters.training.monitoring.prices.large: "),
+        ('prices = { "m7i.large" = -1.0 }\n', "clusters.training.monitoring.prices.m7i.large: "),
         ("objectives = { latency_milliseconds = 300 }\n", "clusters.training.monitoring.objectives.latency_milli"),
         (
             "[clusters.training.monitoring.routes.churn]\nlabels = {}\n"

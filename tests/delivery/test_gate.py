@@ -1,5 +1,6 @@
 import datetime
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from config.approvals import Approval, load_approvals
 from config.loader import ConfigError
 from delivery.gate.__main__ import main
 from delivery.gate.approved import decide, snippet
+from delivery.gate.findings import Finding, Verdict
 from delivery.gate.judgement import Judgement, judge
 from delivery.gate.report import report
 from delivery.gate.rules import rules
@@ -49,6 +51,13 @@ def test_an_approval_by_name_lets_a_change_pass_until_its_last_day(replaced: Jud
     assert decision.stopped == ()
     assert [reason for _, reason in decision.approved] == ["moved by the platform team"]
     assert decision.remarks == ()
+
+
+@pytest.mark.parametrize("verdict", sorted(set(Verdict) - {Verdict.SAFE, Verdict.FAILING}))
+def test_every_verdict_that_can_stop_can_be_approved_but_for_what_aws_refuses(verdict: Verdict) -> None:
+    stopped = Finding("prod-Test", "Files", "Files", "AWS::EFS::FileSystem", verdict, "what", "why", stops=True)
+    printed = tomllib.loads(snippet("prod", stopped).replace("expires = ...", "expires = 2026-11-23"))["approval"][0]
+    assert decide("prod", [stopped], [approval(**printed | {"reason": "known to the team"})], TODAY).stopped == ()
 
 
 @pytest.mark.parametrize(

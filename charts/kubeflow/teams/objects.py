@@ -28,6 +28,12 @@ SERVICE_ACCOUNT = "default-editor"
 STORAGE, TRAINING_DATA, SHARED_FILES = "platform-storage", "training-data", "shared-files"
 PIPELINES = "pipelines-access"
 """PodDefaults, by the labels that ask for them."""
+_LEAST_LUSTRE = "1200Gi"
+"""The smallest file system. Kubernetes refuses to resize a claim whose volume was not provisioned for it, so claims
+keep this size when the file system grows.
+
+https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#persistentvolumeclaimresize
+"""
 NAMESPACE_LABELS: Mapping[str, str] = {
     **TEAM_LABEL,
     "katib.kubeflow.org/metrics-collector-injection": "enabled",
@@ -72,8 +78,8 @@ class Teams(ComponentChart):
 
     :param teams: the teams.
     :param shared_class: storage class of files that several pods write. Default: none.
-    :param training_data_gib: size of the Lustre file system, of which a volume is reserved for each team's claim
-        ``training-data``. Default: there is none.
+    :param training_data: whether a volume of the Lustre file system is reserved for each team's claim
+        ``training-data``.
     :param tensorboard_image: image of the one server whose pods its controller leaves without a security context.
     """
 
@@ -84,7 +90,7 @@ class Teams(ComponentChart):
         *,
         teams: Sequence[Team],
         shared_class: str | None = None,
-        training_data_gib: int | None = None,
+        training_data: bool = False,
         tensorboard_image: str,
     ) -> None:
         super().__init__(scope, id)
@@ -102,8 +108,8 @@ class Teams(ComponentChart):
                 self.add(*contributor(team.name, email))
             if shared_class:
                 self.add(*_shared_files(team.name, shared_class))
-            if training_data_gib:
-                self.add(*_training_data(team.name, training_data_gib))
+            if training_data:
+                self.add(*_training_data(team.name))
 
 
 def _namespace(team: Team) -> dict[str, Any]:
@@ -170,9 +176,9 @@ def _shared_files(team: str, storage_class: str) -> list[Manifest]:
     ]
 
 
-def _training_data(team: str, gib: int) -> list[Manifest]:
+def _training_data(team: str) -> list[Manifest]:
     return [
-        _claim(TRAINING_DATA, team, TRAINING_DATA, f"{gib}Gi"),  # a volume is reserved for it
+        _claim(TRAINING_DATA, team, TRAINING_DATA, _LEAST_LUSTRE),  # a volume is reserved for it
         pod_default(
             TRAINING_DATA,
             team,

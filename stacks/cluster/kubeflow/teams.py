@@ -42,11 +42,11 @@ class TeamStorage:
     """Where teams keep data.
 
     :param artifacts: each team reads, writes and deletes what is under its own name.
-    :param training_data_gib: size of the Lustre file system. Default: there is none.
+    :param training_data: whether there is a Lustre file system.
     """
 
     artifacts: DataBucket
-    training_data_gib: int | None = None
+    training_data: bool = False
 
 
 class KubeflowTeamsStack(Stack):
@@ -108,7 +108,7 @@ class KubeflowTeamsStack(Stack):
                 "Teams",
                 teams=[self._team(each, devices) for each in profiles],
                 shared_class=SHARED_CLASS,
-                training_data_gib=storage.training_data_gib,
+                training_data=storage.training_data,
                 tensorboard_image=installer.images.reference("tensorboard"),
             )
         ]

@@ -129,7 +129,7 @@ def charts() -> dict[str, ComponentChart]:
             Teams,
             teams=TEAMS,
             shared_class="shared",
-            training_data_gib=1200,
+            training_data=True,
             tensorboard_image=images.reference("tensorboard"),
         ),
     }
