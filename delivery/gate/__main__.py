@@ -47,9 +47,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _judgement(stacks: tuple[Stack, ...], options: argparse.Namespace) -> Judgement:
     if options.before:
-        old = {stack.name: stack.template for stack in stacks_of(options.account, options.before)}
-        names = {stack.name for stack in stacks}
-        return judge(stacks, old, forgotten={name: body for name, body in old.items() if name not in names})
+        places = {(stack.name, stack.region) for stack in stacks}
+        deployed_then = stacks_of(options.account, options.before)
+        gone = [stack for stack in deployed_then if (stack.name, stack.region) not in places]
+        return judge(
+            stacks,
+            {stack.name: stack.template for stack in deployed_then if stack not in gone},
+            forgotten={deployed.name_for_cli(stack.name, stack.region, stacks[0]): stack.template for stack in gone},
+        )
     reader = Reader()
     old_templates = deployed.templates(stacks, reader)
     return judge(stacks, old_templates, forgotten=deployed.forgotten(options.account, stacks, reader))

@@ -36,7 +36,7 @@ def templates(stacks: Iterable[Stack], reader: Reader, *, with_failed: bool = Fa
 
 
 def forgotten(account: str, stacks: Iterable[Stack], reader: Reader) -> dict[str, Mapping[str, Any]]:
-    """Templates of deployed stacks of the account's stage that the assembly no longer has, by name.
+    """Templates of deployed stacks of the account's stage that the assembly no longer has, by :func:`name_for_cli`.
 
     They are found by their tag, in every enabled Region of the account. Stacks of other account files, and stacks that
     only share the prefix of the name, are ignored.
@@ -59,12 +59,17 @@ def forgotten(account: str, stacks: Iterable[Stack], reader: Reader) -> dict[str
     except (BotoCoreError, ClientError) as error:
         raise DeliveryError(f"{account}: {error}") from None
     templates = {
-        name: body
+        name_for_cli(name, region, home): body
         for region, of_region in zip(regions, found, strict=True)
         for name, body in of_region.items()
         if (region, name) not in known
     }
     return dict(sorted(templates.items()))
+
+
+def name_for_cli(name: str, region: str, home: Stack) -> str:
+    """The name of a stack in commands of the AWS CLI: with its Region, unless that is the account's."""
+    return name if region == home.region else f"{name} --region {region}"
 
 
 def _enabled_regions(home: Stack, reader: Reader) -> set[str]:

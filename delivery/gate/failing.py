@@ -44,6 +44,7 @@ def judge(
             for what, why in judge_change(change):
                 yield finding(change.after, Verdict.FAILING, what, why, stops=True)
         yield from databases.judge(change, after)
+    yield from _downgrades(changes)
     yield from _node_groups(after, changes, replaced, updated)
     yield from _zones(before, after, changes)
     yield from _priorities(before, after)
@@ -76,15 +77,35 @@ def _shards(change: Change) -> Iterator[tuple[str, str]]:
 
 def _minor(change: Change) -> Iterator[tuple[str, str]]:
     """https://docs.aws.amazon.com/eks/latest/userguide/update-cluster.html"""
-    old, new = (_MINOR.fullmatch(text_of(one.properties.get("Version", ""))) for one in (change.before, change.after))
-    if not old or not new or abs(step := int(new.group(2)) - int(old.group(2))) < 2:
+    found = _minor_step(change)
+    if not found or abs(found[2]) < 2:
         return
-    what = f"Version: {old.group(0)} -> {new.group(0)}"
+    old, new, step = found
+    what = f"Version: {old} -> {new}"
     if step < 0:
         yield what, "a control plane goes back by one minor at most, and for seven days only; create another cluster"
     else:
-        first = f"{old.group(1)}.{int(old.group(2)) + 1}"
+        major, _, minor = old.partition(".")
+        first = f"{major}.{int(minor) + 1}"
         yield what, f'EKS goes one minor at a time; deploy kubernetes = "{first}" first, then the next one'
+
+
+def _downgrades(changes: Changes) -> Iterator[Finding]:
+    """https://docs.aws.amazon.com/eks/latest/userguide/update-cluster.html"""
+    for change in changes.changed:
+        if change.after.type == "AWS::EKS::Cluster" and (step := _minor_step(change)) and step[2] == -1:
+            what = f"Version: {step[0]} -> {step[1]}"
+            why = (
+                "EKS takes back an upgrade within seven days only, and refuses it while a node is of the newer minor; "
+                "compare `kubectl get nodes` before the deployment"
+            )
+            yield finding(change.after, Verdict.INTERRUPTING, what, why, stops=True)
+
+
+def _minor_step(change: Change) -> tuple[str, str, int] | None:
+    """Both minors of a cluster and the number of minors between them; None if one is known only at deployment."""
+    old, new = (_MINOR.fullmatch(text_of(one.properties.get("Version", ""))) for one in (change.before, change.after))
+    return (old.group(0), new.group(0), int(new.group(2)) - int(old.group(2))) if old and new else None
 
 
 def _required_attributes(change: Change) -> Iterator[tuple[str, str]]:

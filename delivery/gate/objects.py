@@ -115,6 +115,8 @@ def _judge_object(kind: str, one: Difference) -> Iterator[Judged]:
         yield from _settings(one, place)
     elif kind == "ResourceQuota" and place[0] != "metadata":
         yield from _quota(one, place)
+    elif kind == "Profile" and place[:2] == ("spec", "resourceQuotaSpec"):
+        yield from _quota(one, ("spec", *place[2:]))
     elif kind == "ServiceAccount" and place == ("automountServiceAccountToken",):
         if why := worse_setting(place, one.before, one.after):
             yield Verdict.WIDENING, why

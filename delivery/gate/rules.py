@@ -26,6 +26,7 @@ class Rule:
     :param key: path within the property, if its value is a map, a list of pairs or JSON text.
     :param default: the value that AWS uses if the property is absent.
     :param order: known values, the worst first.
+    :param unless: a property and its value with which the rule does not apply.
     """
 
     verdict: Verdict
@@ -38,6 +39,7 @@ class Rule:
     safe: str | None = None
     default: str | None = None
     order: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
 
     @property
     def stops(self) -> bool:
@@ -52,6 +54,10 @@ class Rule:
 
         :param before: properties in structured form.
         """
+        if self.unless:
+            ((_, value),) = pairs_at(None, dict(after), tuple(self.unless[0].split(".")))
+            if value == self.unless[1]:
+                return False
         pairs = list(pairs_at(dict(before), dict(after), self.place(property)))
         return any(self._is_worse(old, new) for old, new in pairs)
 
@@ -128,6 +134,7 @@ def _rule(verdict: Verdict, line: Mapping[str, Any]) -> Rule:
         safe=line.get("safe"),
         default=line.get("default"),
         order=tuple(line.get("order", ())),
+        unless=tuple(line.get("unless", ())),
     )
 
 

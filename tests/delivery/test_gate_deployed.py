@@ -126,12 +126,12 @@ def test_a_stack_of_others_whose_name_begins_alike_is_not_ours(tag: str | None, 
 
 def test_a_stack_is_found_in_a_region_that_no_stack_is_in_any_more(make_stack: Any) -> None:
     reader: Any = Regions({"eu-west-1": [("prod-Test", "prod")], "eu-central-1": [("prod-StorageReplica", "prod")]})
-    assert list(deployed.forgotten("prod", [make_stack({})], reader)) == ["prod-StorageReplica"]
+    assert list(deployed.forgotten("prod", [make_stack({})], reader)) == ["prod-StorageReplica --region eu-central-1"]
 
 
 def test_the_same_name_in_another_region_is_another_stack(make_stack: Any) -> None:
     reader: Any = Regions({"eu-west-1": [], "us-east-1": [("prod-Test", "prod")]})
-    assert list(deployed.forgotten("prod", [make_stack({})], reader)) == ["prod-Test"]
+    assert list(deployed.forgotten("prod", [make_stack({})], reader)) == ["prod-Test --region us-east-1"]
 
 
 def test_a_region_that_the_organization_closes_has_nothing_of_ours(make_stack: Any) -> None:
