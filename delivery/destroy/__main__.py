@@ -18,7 +18,7 @@ from delivery.assembly import Stack, copy_with_templates, stacks_of
 from delivery.destroy import remains
 from delivery.destroy.protection import without_protection
 from delivery.destroy.remains import Deployed, Left, Remains, how_to_delete
-from delivery.destroy.running import refuse_running_applications
+from delivery.destroy.running import refuse_running_applications, refuse_running_jobs
 from delivery.errors import DeliveryError
 from delivery.gate import deployed
 from delivery.sessions import Reader
@@ -74,6 +74,7 @@ def _destroy(account: str, assembly: Path, *, confirmed: bool) -> int:
     _print_plan(intended)
     going = [stack for stack in stacks if stack.id in intended.goes]
     refuse_running_applications([stock[stack.name] for stack in going], Reader())
+    refuse_running_jobs([stock[stack.name] for stack in going], Reader())
     as_intended = True
     if going:
         if not confirmed:

@@ -1,7 +1,7 @@
 """Refuses a destruction that AWS would refuse half-way, because something of a stack still runs."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -10,6 +10,8 @@ from delivery.errors import DeliveryError
 from delivery.sessions import Reader
 
 _APPLICATION = "AWS::EMRServerless::Application"
+_JOBS = ("Emr", "SageMaker")
+"""How the logical ids of security groups of jobs begin."""
 _DELETABLE = frozenset({"CREATED", "STOPPED", "TERMINATED"})
 """https://docs.aws.amazon.com/emr-serverless/latest/APIReference/API_DeleteApplication.html"""
 
@@ -29,6 +31,45 @@ def refuse_running_applications(destroyed: Iterable[Deployed], reader: Reader) -
     ]
     if running:
         raise DeliveryError("\n".join(running))
+
+
+def refuse_running_jobs(destroyed: Iterable[Deployed], reader: Reader) -> None:
+    """EC2 deletes no security group and no subnet in which an instance of a job still has a network interface.
+
+    https://docs.aws.amazon.com/vpc/latest/userguide/delete-vpc.html
+
+    :raises DeliveryError: if instances of EMR clusters or SageMaker jobs that pipelines started still run.
+    """
+    if "AWS_ENDPOINT_URL" in os.environ:  # an emulator runs no jobs
+        return
+    running = [line for of in destroyed if (groups := _groups_of_jobs(of)) for line in _interfaces(of, groups, reader)]
+    if running:
+        raise DeliveryError("\n".join(running))
+
+
+def _groups_of_jobs(of: Deployed) -> list[str]:
+    return [
+        id for name, (type, id) in of.resources.items() if type == "AWS::EC2::SecurityGroup" and name.startswith(_JOBS)
+    ]
+
+
+def _interfaces(of: Deployed, groups: list[str], reader: Reader) -> Iterator[str]:
+    try:
+        pages = reader.client("ec2", of.stack).get_paginator("describe_network_interfaces")
+        found = [
+            one["NetworkInterfaceId"]
+            for page in pages.paginate(Filters=[{"Name": "group-id", "Values": groups}])
+            for one in page["NetworkInterfaces"]
+        ]
+    except (BotoCoreError, ClientError) as error:
+        raise DeliveryError(f"{of.stack.name}: network interfaces of jobs cannot be listed: {error}") from None
+    if found:
+        yield (
+            f"{of.stack.name}: jobs still run, with network interfaces {', '.join(found[:3])}"
+            f"{f' and {len(found) - 3} more' if len(found) > 3 else ''}; wait for them or end them "
+            "(`aws emr list-clusters --active`, `aws sagemaker list-training-jobs --status-equals InProgress`), then "
+            "run this again"
+        )
 
 
 def _state(of: Deployed, id: str, reader: Reader) -> str:

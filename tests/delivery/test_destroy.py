@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from delivery.destroy import __main__ as program
 from delivery.destroy.protection import unprotected, without_protection
 from delivery.destroy.remains import Deployed, how_to_delete
-from delivery.destroy.running import refuse_running_applications
+from delivery.destroy.running import refuse_running_applications, refuse_running_jobs
 from delivery.errors import DeliveryError
 from delivery.teardown import Plan, plan
 
@@ -164,6 +164,48 @@ def test_a_stopped_or_deleted_application_refuses_no_destruction(
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     with does_not_raise():
         refuse_running_applications([with_application(make_stack)], Applications(state))  # type: ignore[arg-type]
+
+
+class Interfaces:
+    """Answers for EC2 with the network interfaces in each security group."""
+
+    def __init__(self, **by_group: list[str]) -> None:
+        self.by_group = by_group
+
+    def client(self, service: str, stack: Any) -> "Interfaces":
+        assert service == "ec2"
+        return self
+
+    def get_paginator(self, operation: str) -> "Interfaces":
+        assert operation == "describe_network_interfaces"
+        return self
+
+    def paginate(self, *, Filters: list[dict[str, Any]]) -> list[dict[str, Any]]:  # noqa: N803
+        (only,) = Filters
+        found = [id for group in only["Values"] for id in self.by_group.get(group, [])]
+        return [{"NetworkInterfaces": [{"NetworkInterfaceId": id} for id in found]}]
+
+
+def with_groups(make_stack: Any) -> Deployed:
+    groups = {"SageMakerSecurityGroup1": "sg1", "EmrClusterGroup1": "sg2", "Other": "sg3"}
+    resources = {name: ("AWS::EC2::SecurityGroup", id) for name, id in groups.items()}
+    return Deployed(make_stack({}, "dev-Workloads"), "arn", resources, {})
+
+
+def test_instances_of_a_job_refuse_the_destruction_with_the_commands_that_list_jobs(
+    make_stack: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    reader: Any = Interfaces(sg1=["eni-1"], sg2=["eni-2", "eni-3", "eni-4"])
+    with pytest.raises(DeliveryError, match="dev-Workloads: jobs .* eni-1, eni-2, eni-3 and 1 more; .*aws emr list-cl"):
+        refuse_running_jobs([with_groups(make_stack)], reader)
+
+
+def test_other_interfaces_refuse_no_destruction(make_stack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    reader: Any = Interfaces(sg3=["eni-1"])
+    with does_not_raise():
+        refuse_running_jobs([with_groups(make_stack)], reader)
 
 
 @pytest.mark.promise("no-leftovers")
