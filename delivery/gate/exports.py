@@ -4,14 +4,14 @@ CloudFormation refuses both, because the exporting stack is updated before the i
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-stack-exports.html
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from delivery.gate.changes import Key
 from delivery.gate.findings import Finding, Verdict
 from delivery.gate.following import Replaced
 from delivery.gate.specification import Replacement
-from delivery.gate.templates import Side
+from delivery.gate.templates import Resource, Side
 from delivery.gate.values import references
 
 _SETTINGS = (
@@ -33,6 +33,8 @@ _SETTINGS = (
     ("AWS::S3::", "storage"),
 )
 """Settings of the account file by the prefix of the resource types that they create."""
+_REQUIRED = frozenset({"network.availability_zones", "network.cidr"})
+"""Settings that no account file can leave out."""
 
 
 def judge(
@@ -58,39 +60,50 @@ def judge(
                 if key in replaced and replaced[key].certainty == Replacement.YES and key not in changed:
                     changed.add(key)
                     what = f"{after.by_key[key].path} is replaced, so that its exports change"
-                    why = _advice(before, name, users[name], ids, is_removed=False)
+                    cause = _setting([_cause(replaced[key], replaced)])
+                    why = _advice(users[name], ids, cause, is_removed=False)
                     yield Finding(stack, f"export {name}", name, "export", Verdict.FAILING, what, why, stops=True)
         else:
             what = "removed" if now is None else f"{value} -> {now}"
-            why = _advice(before, name, users[name], ids, is_removed=now is None)
+            setting = _setting(before.by_key[key] for key in before.targets(stack, value))
+            why = _advice(users[name], ids, setting, is_removed=now is None)
             yield Finding(stack, f"export {name}", name, "export", Verdict.FAILING, what, why, stops=True)
 
 
-def _advice(before: Side, name: str, users: set[str], ids: Mapping[str, str], *, is_removed: bool) -> str:
+def _cause(one: Replaced, replaced: Mapping[Key, Replaced]) -> Resource:
+    """The resource whose own change replaces another one, from one to the next."""
+    while one.follows and one.follows.key in replaced:
+        one = replaced[one.follows.key]
+    return one.resource
+
+
+def _advice(users: set[str], ids: Mapping[str, str], setting: str, *, is_removed: bool) -> str:
     """Why CloudFormation refuses the change, and the order of deployments that works."""
-    stack, value = before.exports[name]
     why = (
         f"CloudFormation refuses it, because {', '.join(sorted(users))} still {'uses' if len(users) == 1 else 'use'} it"
     )
-    setting = _setting(before, stack, value)
     gone = sorted(one for one in users if one not in ids)
     if gone:
         return f"{why}; {', '.join(gone)} is no longer part of the account: destroy it first, then deploy"
+    if setting in _REQUIRED and not is_removed:
+        return (
+            f"{why}; keep {setting}, because what is in a network cannot move to another one: destroy the platform and "
+            "deploy it again, or deploy another account file"
+        )
     first = f"cdk deploy --exclusively {' '.join(ids[one] for one in sorted(users))}"
     if is_removed:
-        return f"{why}; keep {setting} in the account file, run `{first}`, then deploy everything"
+        return f"{why}; with the account file as it is now, run `{first}`, then deploy everything"
     return (
         f"{why}; remove {setting} from the account file, run `{first}`, then deploy everything; then set "
         f"{setting} to the new value and deploy everything again"
     )
 
 
-def _setting(side: Side, stack: str, value: str) -> str:
+def _setting(exported: Iterable[Resource]) -> str:
     """The setting of the account file that creates the exported resource."""
-    for key in side.targets(stack, value):
-        type = side.by_key[key].type
+    for one in exported:
         for start, setting in _SETTINGS:
-            if type.startswith(start):
+            if one.type.startswith(start):
                 return setting
     return "the setting"
 

@@ -166,6 +166,7 @@ def test_an_export_cannot_be_removed_in_the_same_deployment_as_its_last_use(make
     (failing,) = [one for one in found if one.verdict == "failing"]
     assert (failing.stack, failing.stops) == ("prod-Network", True)
     assert "because prod-Batch still uses it" in failing.why
+    assert failing.why.endswith("as it is now, run `cdk deploy --exclusively prod/Batch`, then deploy everything")
 
 
 def test_an_export_cannot_be_removed_while_a_stack_outside_the_account_file_uses_it(make_stack: Any) -> None:
@@ -180,6 +181,30 @@ def test_an_export_cannot_be_removed_while_a_stack_outside_the_account_file_uses
 
 def test_an_unused_export_may_be_removed(make_stack: Any) -> None:
     assert judge([make_stack(WITHOUT_EXPORT, "prod-Network")], {"prod-Network": NETWORK}).findings == ()
+
+
+def test_a_required_setting_is_never_to_be_removed(make_stack: Any) -> None:
+    """Neither for its own resource nor for one that is replaced because of it."""
+
+    def network(cidr: str) -> dict[str, Any]:
+        resources = {
+            "Vpc": {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": cidr}},
+            "Group": {"Type": "AWS::EC2::SecurityGroup", "Properties": {"VpcId": {"Ref": "Vpc"}}},
+        }
+        exports = {
+            name: {"Value": {"Ref": name}, "Export": {"Name": f"prod-Network:{name}"}} for name in ("Vpc", "Group")
+        }
+        return {"Resources": resources, "Outputs": exports}
+
+    names = [{"Fn::ImportValue": f"prod-Network:{name}"} for name in ("Vpc", "Group")]
+    using = {
+        "Resources": {"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": {"Fn::Join": ["", names]}}}}
+    }
+    after = [make_stack(network("10.2.0.0/16"), "prod-Network"), make_stack(using, "prod-Batch")]
+    found = judge(after, {"prod-Network": network("10.1.0.0/16"), "prod-Batch": using}).findings
+    advice = {one.why.split("; ")[1] for one in found if one.type == "export"}
+    assert len(advice) == 1
+    assert advice.pop().startswith("keep network.cidr, because")
 
 
 @pytest.mark.promise("gate")
