@@ -26,7 +26,7 @@ from config.people import Name, Person, Profile, Team, problems_of_people, probl
 from config.section import AccountId, InstanceType, Mistake, Region, Section, key
 from config.serving import problems_of_serving
 from config.storage import Storage
-from config.workloads import Workloads, problems_of_airflow
+from config.workloads import Workloads, problems_of_airflow, problems_of_jobs
 
 
 class Logs(Section):
@@ -176,6 +176,14 @@ class Account(Section):
                     f"sagemaker.repositories: {absent[0]!r} is not in storage.repositories; name one of "
                     f"{', '.join(storage.repositories)}"
                 )
+        return workloads
+
+    @field_validator("workloads")
+    @classmethod
+    def _jobs_belong_to_teams(cls, workloads: Workloads, info: ValidationInfo) -> Workloads:
+        teams = info.data.get("teams")
+        if teams is not None and (problems := list(problems_of_jobs(workloads, teams))):
+            raise Mistake(*problems)
         return workloads
 
     @field_validator("workloads")

@@ -1,7 +1,7 @@
 """The ``[workloads]`` section: jobs that pipelines start in other AWS services."""
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -12,18 +12,24 @@ from config.people import Name
 from config.section import Mistake, Section, key
 
 _RELEASE = r"^emr-\d+\.\d+\.\d+$"
+MOST_TEAMS = 20
+"""Teams whose jobs have a role in the stack Workloads. CloudFormation takes 200 outputs, and a team with all kinds of
+jobs has nine.
+
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+"""
 
 
 class Emr(Section):
-    """Roles of EMR clusters that pipelines create and delete."""
+    """Roles and networks of EMR clusters that pipelines create and delete, for each team its own."""
 
 
 class EmrServerless(Section):
-    """An application of EMR Serverless for Spark."""
+    """An application of EMR Serverless for Spark for each team."""
 
     release: Annotated[str, Field(pattern=_RELEASE)] = key("Release of EMR.", default="emr-7.10.0")
     max_vcpus: Annotated[int, Field(ge=4, le=4000)] = key(
-        "vCPUs of all jobs together, which bounds the cost. Each comes with up to 8 GB of memory.", default=64
+        "vCPUs of all jobs of a team together, which bounds the cost. Each comes with up to 8 GB of memory.", default=64
     )
     idle_minutes: Annotated[int, Field(ge=1, le=10080)] = key(
         "Minutes after which the idle application stops. It costs nothing then.", default=15
@@ -31,7 +37,7 @@ class EmrServerless(Section):
 
 
 class SageMaker(Section):
-    """Role and network of SageMaker training and processing jobs."""
+    """Role and network of SageMaker training and processing jobs, for each team its own."""
 
     repositories: tuple[str, ...] = key(
         "Container repositories of storage.repositories whose images the jobs may pull.", default=("training",)
@@ -74,7 +80,7 @@ class Airflow(Section):
 
 
 class Workloads(Section):
-    """Jobs that pipelines of teams may start in other AWS services."""
+    """Jobs that pipelines of teams may start in other AWS services. The jobs of a team reach no data of another."""
 
     emr: Emr | None = key("EMR clusters. Default: pipelines cannot create any.", default=None)
     emr_serverless: EmrServerless | None = key("EMR Serverless. Default: no application.", default=None)
@@ -87,6 +93,20 @@ class Workloads(Section):
     def has_jobs(self) -> bool:
         """Whether pipelines may start any jobs."""
         return any((self.emr, self.emr_serverless, self.sagemaker))
+
+
+def problems_of_jobs(workloads: Workloads, teams: Collection[str]) -> Iterator[str]:
+    """The settings with which no team can start jobs, or not all teams can, one line each."""
+    if not workloads.has_jobs:
+        return
+    kinds = [name for name in ("emr", "emr_serverless", "sagemaker") if getattr(workloads, name)]
+    if not teams:
+        yield f"{kinds[0]}: jobs belong to teams, and the account has none; add one to [teams], or remove the table"
+    if len(teams) > MOST_TEAMS:
+        yield (
+            f"{kinds[0]}: {len(teams)} teams would have roles of jobs, CloudFormation takes {MOST_TEAMS}; remove "
+            "teams, or the tables of jobs"
+        )
 
 
 def problems_of_airflow(workloads: Workloads, identity: Identity, network: Network) -> Iterator[str]:

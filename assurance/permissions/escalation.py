@@ -22,12 +22,19 @@ from delivery.gate.templates import Resource
 _LAUNCHES = {
     "cloudformation.amazonaws.com": ("cloudformation:CreateStack", "cloudformation:CreateChangeSet"),
     "codebuild.amazonaws.com": ("codebuild:CreateProject", "codebuild:UpdateProject", "codebuild:StartBuild"),
-    "ec2.amazonaws.com": ("ec2:RunInstances", "ec2:AssociateIamInstanceProfile", "ec2:CreateLaunchTemplateVersion"),
+    "ec2.amazonaws.com": (
+        *("ec2:RunInstances", "ec2:AssociateIamInstanceProfile", "ec2:CreateLaunchTemplateVersion"),
+        "elasticmapreduce:RunJobFlow",
+    ),
     "ecs-tasks.amazonaws.com": ("ecs:RunTask", "ecs:RegisterTaskDefinition"),
+    "elasticmapreduce.amazonaws.com": ("elasticmapreduce:RunJobFlow",),
+    "emr-serverless.amazonaws.com": ("emr-serverless:StartJobRun",),
     "glue.amazonaws.com": ("glue:CreateJob", "glue:CreateDevEndpoint", "glue:UpdateJob"),
     "lambda.amazonaws.com": ("lambda:CreateFunction", "lambda:UpdateFunctionConfiguration"),
     "pods.eks.amazonaws.com": ("eks:CreatePodIdentityAssociation", "eks:UpdatePodIdentityAssociation"),
-    "sagemaker.amazonaws.com": ("sagemaker:CreateNotebookInstance", "sagemaker:CreateTrainingJob"),
+    "sagemaker.amazonaws.com": (
+        *("sagemaker:CreateNotebookInstance", "sagemaker:CreateProcessingJob", "sagemaker:CreateTrainingJob"),
+    ),
     "scheduler.amazonaws.com": ("scheduler:CreateSchedule", "scheduler:UpdateSchedule"),
     "states.amazonaws.com": ("states:CreateStateMachine", "states:UpdateStateMachine"),
 }

@@ -55,6 +55,8 @@ class Filler:
                 return self._stage() + self.role.path.partition("/")[0]
             case "stage":
                 return self._stage()
+        if name.startswith("id of "):
+            return self.world.construct(name.removeprefix("id of "), self.role.account).rpartition("/")[2]
         return self.world.construct(name, self.role.account)
 
     def _stage(self) -> str:

@@ -16,9 +16,9 @@ UNPROVED = {
     "*Cluster/Cluster/Cluster/Role": "a denial: EKS would make a log group again that was deleted",
     "*Cluster/Cluster/Access/BreakGlass": "taken by an administrator of the account, whose rights no template has",
     "Identity/People/*": "taken by people of Identity Center, whose roles no template has",
-    "Workloads/Emr/ServiceRole": "taken by EMR for clusters of pipelines, which no template has",
-    "Workloads/EmrServerless/JobRole": "taken by EMR Serverless for jobs of pipelines, which no template has",
-    "Workloads/SageMaker/Role": "taken by SageMaker for jobs of pipelines, which no template has",
+    "Workloads/Teams/*/Emr/ServiceRole": "taken by EMR for clusters of pipelines, which no template has",
+    "Workloads/Teams/*/EmrServerless/JobRole": "taken by EMR Serverless for jobs of pipelines, which no template has",
+    "Workloads/Teams/*/SageMaker/Role": "taken by SageMaker for jobs of pipelines, which no template has",
     "Pipeline/Pipeline/Assets/FileRole": "a denial: its builds start no others",
     "Pipeline/Pipeline/Pipeline/Role": "a denial: it uses no other key of its region",
 }

@@ -18,13 +18,15 @@ def output_reference(owner: IConstruct, id: str, value: str) -> str:
     return Fn.get_stack_output(stack.stack_name, stack.get_logical_id(output), stack.region)
 
 
-def refer_by_output(*scopes: IConstruct) -> None:
+def refer_by_output(*scopes: IConstruct, exported: bool = True) -> None:
     """Make other stacks refer to the resources in ``scopes`` by output, for resources that a setting can remove.
 
-    The exports of earlier releases remain in the template, because stacks that were deployed by those releases import
-    them until they are updated. CloudFormation can remove an export when no stack imports it.
+    :param exported: whether the exports of earlier releases remain in the template, because stacks that were deployed
+        by those releases import them until they are updated. CloudFormation can remove an export when no stack imports
+        it.
     """
+    strength = ReferenceStrength.BOTH if exported else ReferenceStrength.WEAK
     for scope in scopes:
         for found in scope.node.find_all():
             if CfnResource.is_cfn_resource(found):
-                CrossStackReferences.of(found).produce(ReferenceStrength.BOTH)
+                CrossStackReferences.of(found).produce(strength)

@@ -1,11 +1,11 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aws_cdk import CfnOutput, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from config.workloads import Workloads
+from config.workloads import EmrServerless, Workloads
 from mlplatform_constructs import (
     DataBucket,
     EmrJobs,
@@ -16,16 +16,19 @@ from mlplatform_constructs import (
 from stacks._wiring.data_protection import DataProtection
 from stacks._wiring.output_reference import refer_by_output
 
+Jobs = EmrJobs | EmrServerlessJobs | SageMakerJobs
+
 
 class WorkloadsStack(Stack):
-    """Roles, security groups and the EMR Serverless application of jobs that pipelines start in EMR and SageMaker.
+    """Roles, security groups and EMR Serverless applications of jobs that pipelines start in EMR and SageMaker.
 
-    Jobs read features, and read and write below ``<team>/jobs/`` of the bucket of pipeline artifacts, where each team
-    has its own folder. All teams share the roles of jobs, so grant these roles nothing that one team must hide from
-    another.
+    Each team has its own, so that no job of a team reaches the data or the instances of another. Jobs read features,
+    read and write below ``<team>/jobs/`` of the bucket of artifacts, and write logs below ``<team>/job-logs/``.
+    An output for each team and kind of job has the keys that the components of pipelines take.
 
-    - ``jobs``: each kind of job in the account file; ``grant_run`` allows a role to start it.
+    - ``jobs``: by team, each kind of job in the account file; ``grant_run`` allows a role to start it.
 
+    :param teams: whose pipelines start jobs.
     :param vpc: network of the jobs.
     :param features: bucket of the features, which jobs read.
     :param artifacts: bucket of the artifacts of pipelines.
@@ -38,6 +41,7 @@ class WorkloadsStack(Stack):
         id: str,
         *,
         settings: Workloads,
+        teams: Sequence[str],
         vpc: ec2.IVpc,
         features: DataBucket,
         artifacts: DataBucket,
@@ -46,52 +50,101 @@ class WorkloadsStack(Stack):
     ) -> None:
         super().__init__(scope, id)
         self._vpc, self._protection = vpc, protection
-        self._features, self._artifacts = features, artifacts
-        self.emr = self._emr() if settings.emr else None
-        self.emr_serverless = (
-            EmrServerlessJobs(
-                self,
-                "EmrServerless",
-                vpc=vpc,
-                logs=artifacts,
-                release=settings.emr_serverless.release,
-                max_vcpus=settings.emr_serverless.max_vcpus,
-                idle_minutes=settings.emr_serverless.idle_minutes,
-            )
-            if settings.emr_serverless
-            else None
+        self._features, self._artifacts, self._images = features, artifacts, images
+        scope = Construct(self, "Teams")
+        self.jobs: Mapping[str, Sequence[Jobs]] = {
+            team: self._jobs(Construct(scope, team), team, settings) for team in teams
+        }
+        refer_by_output(scope, exported=False)  # the policies of teams name them, and a setting removes them
+
+    def _jobs(self, scope: Construct, team: str, settings: Workloads) -> list[Jobs]:
+        found: list[Jobs] = []
+        if settings.emr:
+            found.append(self._emr(scope, team))
+        if settings.emr_serverless:
+            found.append(self._emr_serverless(scope, team, settings.emr_serverless))
+        if settings.sagemaker:
+            found.append(self._sagemaker(scope, team, settings.sagemaker.repositories))
+        return found
+
+    def _emr(self, scope: Construct, team: str) -> EmrJobs:
+        jobs = EmrJobs(
+            scope,
+            "Emr",
+            vpc=self._vpc,
+            encryption_key=self._protection.keys.data,
+            logs=self._artifacts,
+            log_prefix=f"{team}/job-logs/emr/",
+            team=team,
         )
-        if self.emr_serverless:
-            self._grant_data(self.emr_serverless.job_role)
-            self._output("EmrServerlessApplicationId", self.emr_serverless.application.attr_application_id)
-            self._output("EmrServerlessJobRole", self.emr_serverless.job_role.role_arn)
-        self.sagemaker = self._sagemaker(images, settings.sagemaker.repositories) if settings.sagemaker else None
-        self.jobs = [each for each in (self.emr, self.emr_serverless, self.sagemaker) if each]
-        refer_by_output(*self.jobs)  # the policies of teams name them, and a setting removes them
-
-    def _emr(self) -> EmrJobs:
-        jobs = EmrJobs(self, "Emr", vpc=self._vpc, encryption_key=self._protection.keys.data, logs=self._artifacts)
-        self._grant_data(jobs.instance_role)
-        self._output("EmrServiceRole", jobs.service_role.role_name)
-        self._output("EmrInstanceProfile", jobs.instance_profile.instance_profile_name)
-        self._output("EmrSecurityConfiguration", jobs.security_configuration.ref)
-        self._output("EmrClusterSecurityGroup", jobs.cluster_group.security_group_id)
-        self._output("EmrServiceSecurityGroup", jobs.service_group.security_group_id)
+        self._grant_data(jobs.instance_role, team)
+        cluster = jobs.cluster_group.security_group_id
+        self._output(
+            f"{_words(team)}Emr",
+            {
+                "service_role": jobs.service_role.role_name,
+                "instance_profile": jobs.instance_profile.instance_profile_name,
+                "security_configuration": jobs.security_configuration.ref,
+                "security_groups": {
+                    "primary": cluster,
+                    "core": cluster,
+                    "service": jobs.service_group.security_group_id,
+                },
+                "subnet_ids": jobs.subnet_ids,
+                "log_uri": jobs.log_uri,
+                "tags": {EmrJobs.TEAM_TAG: team},
+            },
+        )
         return jobs
 
-    def _sagemaker(self, images: ImageRegistry, repositories: Sequence[str]) -> SageMakerJobs:
-        jobs = SageMakerJobs(self, "SageMaker", vpc=self._vpc, encryption_key=self._protection.keys.data)
-        self._grant_data(jobs.role)
+    def _emr_serverless(self, scope: Construct, team: str, settings: EmrServerless) -> EmrServerlessJobs:
+        jobs = EmrServerlessJobs(
+            scope,
+            "EmrServerless",
+            vpc=self._vpc,
+            logs=self._artifacts,
+            log_prefix=f"{team}/job-logs/emr-serverless/",
+            release=settings.release,
+            max_vcpus=settings.max_vcpus,
+            idle_minutes=settings.idle_minutes,
+        )
+        self._grant_data(jobs.job_role, team)
+        self._output(
+            f"{_words(team)}EmrServerless",
+            {
+                "application": jobs.application.attr_application_id,
+                "execution_role_arn": jobs.job_role.role_arn,
+                "log_uri": jobs.log_uri,
+            },
+        )
+        return jobs
+
+    def _sagemaker(self, scope: Construct, team: str, repositories: Sequence[str]) -> SageMakerJobs:
+        key = self._protection.keys.data
+        jobs = SageMakerJobs(scope, "SageMaker", vpc=self._vpc, encryption_key=key, name_prefix=f"{team}--")
+        self._grant_data(jobs.role, team)
         for name in repositories:
-            images.grant_pull(jobs.role, name)
-        self._output("SageMakerRole", jobs.role.role_arn)
-        self._output("SageMakerSecurityGroup", jobs.security_group.security_group_id)
+            self._images.grant_pull(jobs.role, name)
+        self._output(
+            f"{_words(team)}SageMaker",
+            {
+                "role_arn": jobs.role.role_arn,
+                "subnet_ids": jobs.subnet_ids,
+                "security_group_ids": [jobs.security_group.security_group_id],
+                "key_arn": key.key_arn,
+            },
+        )
         return jobs
 
-    def _grant_data(self, role: iam.Role) -> None:
+    def _grant_data(self, role: iam.Role, team: str) -> None:
         self._features.grant_read(role, "offline/*")
-        self._artifacts.grant_read(role, "*/jobs/*")
-        self._artifacts.grant_write(role, "*/jobs/*")
+        self._artifacts.grant_read(role, f"{team}/jobs/*")
+        self._artifacts.grant_write(role, f"{team}/jobs/*")
 
-    def _output(self, id: str, value: str) -> None:
-        CfnOutput(self, id, value=value)
+    def _output(self, id: str, keys: Mapping[str, object]) -> None:
+        CfnOutput(self, id, value=self.to_json_string(dict(keys)))
+
+
+def _words(team: str) -> str:
+    """``churn-eu`` as ``ChurnEu``."""
+    return "".join(word.capitalize() for word in team.split("-"))

@@ -315,6 +315,34 @@ def test_a_team_that_takes_the_role_of_another_is_found(production: World) -> No
     assert ("Workspaces/Teams/two/Role", "Workspaces/Teams/one/Role") not in found
 
 
+@pytest.mark.parametrize(
+    ("service", "action"),
+    [
+        ("ec2.amazonaws.com", "elasticmapreduce:RunJobFlow"),
+        ("elasticmapreduce.amazonaws.com", "elasticmapreduce:RunJobFlow"),
+        ("emr-serverless.amazonaws.com", "emr-serverless:StartJobRun"),
+        ("sagemaker.amazonaws.com", "sagemaker:CreateProcessingJob"),
+        ("sagemaker.amazonaws.com", "sagemaker:CreateTrainingJob"),
+    ],
+)
+def test_a_team_that_starts_a_job_with_the_role_of_another_is_found(
+    production: World, service: str, action: str
+) -> None:
+    trust = policy({"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": service}})
+    arn = f"arn:aws:iam::{ACCOUNT}:role/job"
+    job = Role(arn, "Workloads/Teams/fraud/Job", ACCOUNT, "eu-west-1", (), trust)
+    world = replace(production, roles={**production.roles, job.arn: job})
+    assert kinds_to(world, job, allow("iam:PassRole", resource=arn), allow(action)) == {"pass"}
+    assert kinds_to(world, job, allow("iam:PassRole", resource=f"{arn}-of-churn"), allow(action)) == set()
+
+
+def kinds_to(world: World, target: Role, *bodies: dict[str, Any]) -> set[str]:
+    """The kinds of paths from a role of the team ``churn`` to a role of another team."""
+    own = Role(f"arn:aws:iam::{ACCOUNT}:role/own", "Teams/churn/Role", ACCOUNT, "eu-west-1", policy(*bodies), ())
+    planted = replace(world, roles={**world.roles, own.arn: own})
+    return {path.via for path in Search(planted, TEAMS).paths() if (path.start, path.target) == (own.arn, target.arn)}
+
+
 def test_a_push_to_the_sources_is_found(world: World) -> None:
     builder = next(each for each in world.roles.values() if each.path == "Pipeline/Builder")
     connection = f"arn:aws:codeconnections:{builder.region}:{builder.account}:connection/1"

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from config.loader import ConfigError
-from config.workloads import Workloads
+from config.workloads import MOST_TEAMS, Workloads
 from tests.account_files import SMALL, WITH_DOMAIN, load
 
 SIGN_IN = """
@@ -17,6 +17,7 @@ scopes = ["adviser"]
 
 [adviser]
 """
+TEAM = '\n[people.ana]\nemail = "ana@example.com"\n[teams.churn]\nowner = "ana"\n'
 AIRFLOW = '[workloads.airflow]\nmachine = "automation"\n'
 
 
@@ -89,4 +90,18 @@ def test_refuses_airflow_in_a_network_without_internet_access(tmp_path: Path) ->
 )
 def test_refuses_jobs_that_cannot_be(tmp_path: Path, text: str, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
-        loaded(tmp_path, text)
+        loaded(tmp_path, text + TEAM)
+
+
+def test_refuses_jobs_without_a_team(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"workloads: emr_serverless: jobs belong to teams, .* add one to \[teams\]"):
+        loaded(tmp_path, "[workloads.emr_serverless]\n[workloads.sagemaker]")
+
+
+def test_refuses_jobs_of_more_teams_than_a_stack_has_room_for(tmp_path: Path) -> None:
+    people = '[people.ana]\nemail = "ana@example.com"\n'
+    teams = "".join(f'[teams.team-{number}]\nowner = "ana"\n' for number in range(MOST_TEAMS))
+    jobs = "[workloads.sagemaker]\n"
+    assert loaded(tmp_path, people + teams + jobs).sagemaker
+    with pytest.raises(ConfigError, match=f"sagemaker: {MOST_TEAMS + 1} teams .* CloudFormation takes {MOST_TEAMS}"):
+        loaded(tmp_path, people + teams + '[teams.one-more]\nowner = "ana"\n' + jobs)

@@ -78,7 +78,7 @@ def _instance(world: World, profile: Resource, table: Table) -> Iterator[Need]:
     for name in re.findall(r"[\w+=,.@-]+", world.get(profile, "Roles")):
         for role in (each for each in world.roles.values() if each.name == name and each.account == table.account):
             yield from table.assume("ec2.amazonaws.com", role.arn)
-            if role.path.startswith("Workloads/Emr/"):  # instances of EMR, which have no sign-in
+            if role.path.startswith("Workloads/"):  # instances of EMR, which have no sign-in
                 continue
             actions = "ssm:UpdateInstanceInformation ssmmessages:CreateControlChannel ssmmessages:OpenDataChannel"
             yield from table.use(role.arn, actions)

@@ -63,7 +63,7 @@ class KubeflowTeamsStack(Stack):
     :param runs: where the runs of Pipelines store what they make.
     :param queues: whether each team has a queue for its jobs.
     :param spark_history: whether each team has a history server for its Spark programs.
-    :param jobs: kinds of jobs in other AWS services that pipelines of teams may start.
+    :param jobs: by team, kinds of jobs in other AWS services that its pipelines may start.
     :param after: stacks whose controllers and webhooks look after workspaces, which are deployed first.
     :param protection: its keys encrypt secrets and logs.
     """
@@ -80,7 +80,7 @@ class KubeflowTeamsStack(Stack):
         runs: StateCharts,
         queues: bool,
         spark_history: bool,
-        jobs: Sequence[EmrJobs | EmrServerlessJobs | SageMakerJobs],
+        jobs: Mapping[str, Sequence[EmrJobs | EmrServerlessJobs | SageMakerJobs]],
         after: Sequence[Stack],
         catalog: Catalog,
         protection: DataProtection,
@@ -97,7 +97,7 @@ class KubeflowTeamsStack(Stack):
         }
         for name, role in self.roles.items():
             self._grant(role, f"{name}/*")
-            for one in jobs:
+            for one in jobs.get(name, ()):
                 one.grant_run(role)
         refer_by_output(*self.roles.values())  # clusters that serve models name them, and a setting removes a team
         devices = sorted({spec.device_resource for spec in cluster.node_groups if spec.device_resource})

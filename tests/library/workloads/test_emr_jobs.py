@@ -1,18 +1,21 @@
+from typing import Any
+
 import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_iam as iam
 from aws_cdk.assertions import Template
 
-from mlplatform_constructs import DataBucket, EmrJobs, EncryptionKeys, Network
+from mlplatform_constructs import ConfigurationError, DataBucket, EmrJobs, EncryptionKeys, Network
 from tests.compliance import assert_complies
 from tests.component_calls import calls_of
 from tests.policies import flat, identity_statements, many
 
 
-def emr_jobs(stack: cdk.Stack) -> EmrJobs:
+def emr_jobs(stack: cdk.Stack, **options: Any) -> EmrJobs:
     network = Network(stack, "Network", availability_zones=["eu-west-1a", "eu-west-1b"])
     keys = EncryptionKeys(stack, "Keys")
-    return EmrJobs(stack, "Emr", vpc=network.vpc, encryption_key=keys.data, logs=DataBucket(stack, "Artifacts"))
+    logs = DataBucket(stack, "Artifacts")
+    return EmrJobs(stack, "Emr", vpc=network.vpc, encryption_key=keys.data, logs=logs, **options)
 
 
 def pipeline(stack: cdk.Stack) -> iam.Role:
@@ -56,6 +59,31 @@ def test_clusters_without_the_tag_are_out_of_reach(stack: cdk.Stack) -> None:
     for statement in granted(stack):
         if set(many(statement["Action"])) - {"elasticmapreduce:ListClusters", "iam:PassRole"}:
             assert "mlplatform:managed-by" in str(statement["Condition"]), statement
+
+
+@pytest.mark.promise("team-isolation")
+def test_clusters_of_another_team_are_out_of_reach(stack: cdk.Stack) -> None:
+    emr_jobs(stack, team="churn").grant_run(pipeline(stack))
+    for statement in granted(stack):
+        if set(many(statement["Action"])) - {"elasticmapreduce:ListClusters", "iam:PassRole"}:
+            conditions = dict(statement["Condition"])
+            teams = [keys[key] for keys in conditions.values() for key in keys if key.endswith("Tag/team")]
+            assert set(teams) == {"churn"}, statement
+
+
+def test_logs_have_the_prefix_that_they_are_given(stack: cdk.Stack) -> None:
+    jobs = emr_jobs(stack, log_prefix="churn/logs/")
+    assert jobs.log_uri.endswith("/churn/logs/")
+    template = Template.from_stack(stack)
+    [role] = [id for id in template.find_resources("AWS::IAM::Role") if "InstanceRole" in id]
+    written = [one["Resource"] for one in identity_statements(template, role) if "s3:PutObject" in one["Action"]]
+    assert [flat(each).rpartition(">")[2] for each in written] == ["/churn/logs/*"]
+
+
+@pytest.mark.parametrize("prefix", ["", "emr", "/emr/", "*/"])
+def test_refuses_a_prefix_of_logs_that_includes_other_folders(stack: cdk.Stack, prefix: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"Test/Emr: log_prefix must be such as 'emr/', got"):
+        emr_jobs(stack, log_prefix=prefix)
 
 
 def test_emr_passes_only_the_role_of_instances(stack: cdk.Stack) -> None:

@@ -56,6 +56,7 @@ def test_complies(app: cdk.App, stack: cdk.Stack) -> None:
     [
         ({"release": "7.10"}, "release must be such as 'emr-7.10.0', got '7.10'"),
         ({"max_vcpus": 0}, "max_vcpus must be 1 or more, got 0"),
+        ({"log_prefix": "emr-serverless"}, "log_prefix must be such as 'emr/', got 'emr-serverless'"),
         ({"idle_minutes": 0}, "idle_minutes must be 1 or more, got 0"),
     ],
 )

@@ -12,7 +12,7 @@ from .._arguments import checked
 from .._security.account_grant import Arns, Permission, grant_permissions
 from .._security.service_principal import service_principal
 from .._storage.data_bucket import DataBucket
-from .job_permissions import DISK_KEY_ACTIONS, passes_role
+from .job_permissions import DISK_KEY_ACTIONS, check_log_prefix, passes_role
 
 _NEW = "AWS names what it creates for a cluster; the tag of the cluster limits this to clusters of pipelines"
 _LAUNCH = ("ec2:CreateFleet", "ec2:RunInstances")
@@ -23,15 +23,19 @@ class EmrJobs(Construct):
     """Roles, security groups and encryption of the EMR clusters that pipelines create and delete.
 
     EMR's own role launches instances with the tag of these clusters only, and passes no role but ``instance_role`` to
-    them. ``instance_role`` may write its logs; grant it the data of the jobs.
+    them. ``instance_role`` may write its logs; grant it the data of the jobs. Clusters of one ``EmrJobs`` share
+    network and role: teams that must not see each other's data each need their own.
 
     :param vpc: network of the clusters.
     :param encryption_key: encrypts disks.
-    :param logs: bucket of the logs, below ``emr/``.
+    :param logs: bucket of the logs.
+    :param log_prefix: of the logs in the bucket. Default: ``emr/``.
+    :param team: whose clusters these are: the value that the tag ``team`` of each cluster must have. Default: any.
     """
 
     TAG: ClassVar[str] = "mlplatform:managed-by"
     TAG_VALUE: ClassVar[str] = "pipeline-components"
+    TEAM_TAG: ClassVar[str] = "team"
     ENDPOINTS: ClassVar[Sequence[str]] = ("elasticmapreduce",)
     """Services that pipelines and clusters call, in addition to ``Network.CLUSTER_ENDPOINTS``.
 
@@ -47,12 +51,16 @@ class EmrJobs(Construct):
         vpc: ec2.IVpc,
         encryption_key: kms.IKey | kms.Key,
         logs: DataBucket,
+        log_prefix: str = "emr/",
+        team: str | None = None,
     ) -> None:
         super().__init__(scope, id)
+        check_log_prefix(self, log_prefix)
         self._arns = Arns.of(self)
+        self._tags = {self.TAG: self.TAG_VALUE} | ({self.TEAM_TAG: team} if team is not None else {})
         self.subnet_ids = [subnet.subnet_id for subnet in vpc.private_subnets or vpc.isolated_subnets]
         """Private subnets; EMR chooses one."""
-        self.log_uri = f"s3://{logs.bucket.bucket_name}/emr/"
+        self.log_uri = f"s3://{logs.bucket.bucket_name}/{log_prefix}"
         """Where logs go."""
         self.cluster_group = self._group("ClusterGroup", vpc, "instances of EMR clusters")
         self.service_group = self._group("ServiceGroup", vpc, "access of EMR to its instances")
@@ -71,7 +79,7 @@ class EmrJobs(Construct):
             assumed_by=service_principal(self, "elasticmapreduce.amazonaws.com"),
         )
         grant_permissions(self, self.service_role, list(self._service_permissions()))
-        logs.grant_write(self.instance_role, "emr/*")
+        logs.grant_write(self.instance_role, f"{log_prefix}*")
         encryption_key.grant(self.service_role, *DISK_KEY_ACTIONS)
         encryption_key.grant(self.instance_role, *DISK_KEY_ACTIONS)
         grant_permissions(
@@ -93,9 +101,11 @@ class EmrJobs(Construct):
     def grant_run(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow ``grantee`` to create clusters with these roles, and to use and delete clusters of pipelines.
 
-        The cluster has to carry the tag ``TAG``; other clusters of the account are out of reach.
+        The cluster has to carry the tag ``TAG``, and ``TEAM_TAG`` if these jobs have a team; other clusters of the
+        account are out of reach.
         """
-        own = {"StringEquals": {f"elasticmapreduce:ResourceTag/{self.TAG}": self.TAG_VALUE}}
+        own = {f"elasticmapreduce:ResourceTag/{key}": value for key, value in self._tags.items()}
+        requested = {f"aws:RequestTag/{key}": value for key, value in self._tags.items()}
         clusters = self._arns.regional("elasticmapreduce", "cluster/*")
         return grant_permissions(
             self,
@@ -104,8 +114,8 @@ class EmrJobs(Construct):
                 Permission(
                     actions=["elasticmapreduce:RunJobFlow"],
                     resources=["*"],
-                    conditions={"StringEquals": {f"aws:RequestTag/{self.TAG}": self.TAG_VALUE}},
-                    why="a cluster has no name before it is created; its tag is required",
+                    conditions={"StringEquals": requested},
+                    why="a cluster has no name before it is created; its tags are required",
                 ),
                 Permission(
                     actions=["elasticmapreduce:ListClusters"],
@@ -116,10 +126,11 @@ class EmrJobs(Construct):
                     actions=["elasticmapreduce:AddTags"],
                     resources=[clusters],
                     conditions={
-                        "StringEquals": {f"aws:RequestTag/{self.TAG}": self.TAG_VALUE},
-                        "ForAllValues:StringLike": {"aws:TagKeys": [self.TAG, "team", "pipeline"]},
+                        "StringEquals": requested,
+                        "StringEqualsIfExists": own,
+                        "ForAllValues:StringLike": {"aws:TagKeys": [self.TAG, self.TEAM_TAG, "pipeline"]},
                     },
-                    why="a cluster is tagged while it is created, when its id is not known",
+                    why="a cluster is tagged while it is created, when its id is not known and it has no tags",
                 ),
                 Permission(
                     actions=[
@@ -130,8 +141,8 @@ class EmrJobs(Construct):
                         "elasticmapreduce:TerminateJobFlows",
                     ],
                     resources=[clusters],
-                    conditions=own,
-                    why="ids of clusters are not known; the tag limits this to clusters of pipelines",
+                    conditions={"StringEquals": own},
+                    why="ids of clusters are not known; the tags limit this to clusters of these jobs",
                 ),
                 passes_role(self.service_role, "elasticmapreduce.amazonaws.com"),
                 passes_role(self.instance_role, "ec2.amazonaws.com"),

@@ -11,7 +11,7 @@ from .._arguments import ConfigurationError, checked, is_token
 from .._security.account_grant import Permission, grant_permissions
 from .._security.service_principal import service_principal
 from .._storage.data_bucket import DataBucket
-from .job_permissions import passes_role
+from .job_permissions import check_log_prefix, passes_role
 
 _RELEASE = re.compile(r"emr-\d+\.\d+\.\d+")
 
@@ -19,13 +19,15 @@ _RELEASE = re.compile(r"emr-\d+\.\d+\.\d+")
 class EmrServerlessJobs(Construct):
     """An application of EMR Serverless for Spark, which costs nothing while it is idle, and the role of its jobs.
 
-    ``job_role`` may write its logs; grant it the data of the jobs.
+    ``job_role`` may write its logs; grant it the data of the jobs. Teams that must not see each other's data each need
+    their own.
 
     :param vpc: network of the jobs.
-    :param logs: bucket of the logs, below ``emr-serverless/``.
+    :param logs: bucket of the logs.
     :param release: of EMR, such as ``emr-7.10.0``.
     :param max_vcpus: of all jobs together, which bounds the cost; memory is bounded to 8 GB for each. Default: 64.
     :param idle_minutes: after which the application stops. Default: 15.
+    :param log_prefix: of the logs in the bucket. Default: ``emr-serverless/``.
     """
 
     ENDPOINTS: ClassVar[Sequence[str]] = ("emr-serverless",)
@@ -45,14 +47,16 @@ class EmrServerlessJobs(Construct):
         release: str,
         max_vcpus: int = 64,
         idle_minutes: int = 15,
+        log_prefix: str = "emr-serverless/",
     ) -> None:
         super().__init__(scope, id)
+        check_log_prefix(self, log_prefix)
         if not is_token(release) and not _RELEASE.fullmatch(release):
             raise ConfigurationError(f"{self.node.path}: release must be such as 'emr-7.10.0', got {release!r}")
         for name, value in (("max_vcpus", max_vcpus), ("idle_minutes", idle_minutes)):
             if not is_token(value) and value < 1:
                 raise ConfigurationError(f"{self.node.path}: {name} must be 1 or more, got {value}")
-        self.log_uri = f"s3://{logs.bucket.bucket_name}/emr-serverless/"
+        self.log_uri = f"s3://{logs.bucket.bucket_name}/{log_prefix}"
         """Where logs go."""
         group = ec2.SecurityGroup(self, "SecurityGroup", vpc=vpc, description=f"{self.node.path}: jobs")
         self.connections = group.connections
@@ -76,7 +80,7 @@ class EmrServerlessJobs(Construct):
             description="Jobs of EMR Serverless of pipelines",
             assumed_by=service_principal(self, "emr-serverless.amazonaws.com"),
         )
-        logs.grant_write(self.job_role, "emr-serverless/*")
+        logs.grant_write(self.job_role, f"{log_prefix}*")
 
     @checked
     def grant_run(self, grantee: iam.IGrantable) -> iam.Grant:

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -6,28 +7,45 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-from .._arguments import checked
+from .._arguments import ConfigurationError, checked, is_token
 from .._security.account_grant import Arns, Permission, grant_permissions
 from .._security.service_principal import service_principal
 from .job_permissions import DISK_KEY_ACTIONS, passes_role
+
+_PREFIX = re.compile(r"([a-z0-9][a-z0-9-]*)?")
 
 
 class SageMakerJobs(Construct):
     """The role and the security group of SageMaker training and processing jobs of pipelines.
 
-    The role writes its logs and metrics and has its network interfaces; grant it images and the data of the jobs.
+    The role writes its logs and metrics and has its network interfaces; grant it images and the data of the jobs. Jobs
+    of one ``SageMakerJobs`` share network and role: teams that must not see each other's data each need their own.
 
     :param vpc: network of the jobs.
     :param encryption_key: encrypts disks and outputs.
+    :param name_prefix: of the names of the jobs, such as ``churn--``. Default: any name.
     """
 
     ENDPOINTS: ClassVar[Sequence[str]] = ("sagemaker.api",)
     """Services that pipelines call. https://docs.aws.amazon.com/sagemaker/latest/dg/interface-vpc-endpoint.html"""
 
     @checked
-    def __init__(self, scope: Construct, id: str, *, vpc: ec2.IVpc, encryption_key: kms.IKey | kms.Key) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        vpc: ec2.IVpc,
+        encryption_key: kms.IKey | kms.Key,
+        name_prefix: str = "",
+    ) -> None:
         super().__init__(scope, id)
-        self._arns, self._key = Arns.of(self), encryption_key
+        if not is_token(name_prefix) and not _PREFIX.fullmatch(name_prefix):
+            raise ConfigurationError(
+                f"{self.node.path}: name_prefix must have lower-case letters, digits and hyphens, as in ARNs of jobs, "
+                f"got {name_prefix!r}"
+            )
+        self._arns, self._key, self._prefix = Arns.of(self), encryption_key, name_prefix
         self.subnet_ids = [subnet.subnet_id for subnet in vpc.private_subnets or vpc.isolated_subnets]
         """Private subnets of the jobs."""
         self.security_group = ec2.SecurityGroup(self, "SecurityGroup", vpc=vpc, description=f"{self.node.path}: jobs")
@@ -45,9 +63,9 @@ class SageMakerJobs(Construct):
     def grant_run(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow ``grantee`` to create jobs with this role, in this security group, and to follow and stop jobs.
 
-        A job with other security groups or with unencrypted disks is denied.
+        A job with other security groups, with unencrypted disks, or whose name has another prefix is denied.
         """
-        jobs = [self._arns.regional("sagemaker", f"{kind}-job/*") for kind in ("training", "processing")]
+        jobs = [self._arns.regional("sagemaker", f"{kind}-job/{self._prefix}*") for kind in ("training", "processing")]
         why = "a job has no ARN before it is created, and each run of a pipeline has its own"
         return grant_permissions(
             self,
