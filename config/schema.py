@@ -225,16 +225,17 @@ class Account(Section):
             problems += problems_of_addresses(clusters, network.cidr)
             problems += problems_of_zones(clusters, network.availability_zones, info.data.get("offerings", {}))
         identity, people = info.data.get("identity"), info.data.get("people")
+        has_teams = bool(teams) if (teams := info.data.get("teams")) is not None else None
         problems += problems_of_kubeflow(
             clusters,
             has_cognito=identity.cognito is not None if identity else None,
             has_people=bool(people) if people is not None else None,
-            has_teams=bool(teams) if (teams := info.data.get("teams")) is not None else None,
+            has_teams=has_teams,
             isolated=network is not None and network.nat == "none",
         )
         if network and identity:
             names = _own_names(identity, network.domain)
-            problems += problems_of_serving(clusters, domain=network.domain, own_names=names)
+            problems += problems_of_serving(clusters, domain=network.domain, own_names=names, has_teams=has_teams)
         problems += problems_of_monitoring(
             clusters,
             account=info.data.get("account"),

@@ -49,12 +49,13 @@ class _Cluster(Protocol):
 
 
 def problems_of_serving(
-    clusters: Mapping[str, _Cluster], *, domain: str | None, own_names: tuple[str, ...]
+    clusters: Mapping[str, _Cluster], *, domain: str | None, own_names: tuple[str, ...], has_teams: bool | None
 ) -> Iterator[str]:
     """What does not fit the account, one line each.
 
     :param domain: of the network.
     :param own_names: DNS names that other parts of the platform have.
+    :param has_teams: whether the account has teams; None where [teams] is wrong in itself.
     """
     hosts: dict[str, str] = {}
     for name, cluster in clusters.items():
@@ -69,6 +70,11 @@ def problems_of_serving(
             yield (
                 f"{name}.serving.seldon: servers of Seldon Core 1.17.1 are older than EKS Pod Identity and could not "
                 f"read models; set {name}.workload_identity = 'irsa', or seldon = false"
+            )
+        if serving.scale_from_zero and has_teams is False:
+            yield (
+                f"{name}.serving.scale_from_zero: KEDA scales servers in the namespaces of teams, and [teams] is empty; "
+                "add a team, or set scale_from_zero = false"
             )
         if serving.host is None:
             continue

@@ -51,6 +51,11 @@ def test_kserve_reads_models_by_pod_identity(tmp_path: Path) -> None:
         (f'{IRSA}host = "models"\nseldon = false\n', "host: 'models' is the name of Ambassador; set seldon = true"),
         (f'{IRSA}host = "Models"\n', "got 'Models'"),
         (
+            f"{IRSA}scale_from_zero = true\n",
+            "inference.serving.scale_from_zero: KEDA scales servers in the namespaces of teams, and [teams] is empty; add "
+            "a team, or set scale_from_zero = false",
+        ),
+        (
             f'{IRSA}host = "models"\n[clusters.second]\npurpose = "inference"\nworkload_identity = "irsa"\n'
             '[clusters.second.serving]\nhost = "models"\n',
             "second.serving.host: 'models' is also that of inference; choose another",
@@ -60,6 +65,11 @@ def test_kserve_reads_models_by_pod_identity(tmp_path: Path) -> None:
 def test_a_table_that_does_not_fit_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (line,) = mistakes(tmp_path, WITH_DOMAIN + text)
     assert message in line
+
+
+def test_a_mistake_in_the_teams_hides_whether_there_are_any(tmp_path: Path) -> None:
+    (line,) = mistakes(tmp_path, f'{WITH_DOMAIN}{IRSA}scale_from_zero = true\n[teams.churn]\nowner = "nobody"\n')
+    assert line.startswith("teams")
 
 
 def test_a_name_of_the_gateway_needs_a_domain(tmp_path: Path) -> None:
