@@ -4,6 +4,7 @@ pyright refuses a class of the CDK for its interface wherever jsii calls a param
 ``kms.Key`` and ``kms.IKey``; the library's signatures take both.
 """
 
+import cdk8s
 from aws_cdk import Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
@@ -29,6 +30,7 @@ from mlplatform_constructs import (
     SharedFileSystem,
     WorkloadIdentity,
 )
+from mlplatform_constructs.charts import ComponentChart, Resources, WebApp
 
 SYSTEM = NodeGroupSpec(name="system", purpose="system", instance_types=("m7i.large",), min_per_zone=1, max_per_zone=2)
 
@@ -88,3 +90,17 @@ def add_to(stack: Stack, role: iam.Role) -> None:
     KarpenterAccess(stack, "Karpenter", cluster=cluster, role=controller)
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "churn"}}
     Manifests(stack, "Objects", cluster=cluster, objects=[namespace], after=[data, workspaces])
+
+    web = WebApp(
+        ComponentChart(cdk8s.App(), "shop"),
+        "Web",
+        name="web",
+        namespace="shop",
+        image="r.io/web:1",
+        port=8080,
+        resources=Resources(cpu="1", memory="1Gi"),
+        path="/web/",
+        gateway="shop/web",
+        user=2000,
+    )
+    Manifests(stack, "Web", cluster=cluster, objects=web.chart.to_json())

@@ -1,5 +1,7 @@
 """Applications of teams, written with cdk8s-plus."""
 
+import inspect
+import typing
 from typing import Any
 
 import aws_cdk as cdk
@@ -19,6 +21,7 @@ from mlplatform_constructs import (
     WorkloadIdentity,
 )
 from mlplatform_constructs.charts import ComponentChart, Resources, TeamWorkload, WebApp
+from mlplatform_constructs.serving import ModelServer
 
 DIGEST = "sha256:" + "0" * 64
 IMAGE = f"r.io/shop:1@{DIGEST}"
@@ -146,6 +149,27 @@ def test_a_workload_without_a_route_is_a_base_to_build_on() -> None:
     TeamWorkload(chart, "Model", name="model", namespace="shop", image=IMAGE, port=8080, resources=SMALL)
     kinds = {found["kind"] for found in chart.to_json()}
     assert kinds == {"Deployment", "PodDisruptionBudget", "Service", "ServiceAccount"}
+
+
+@pytest.mark.parametrize("kind", [WebApp, ModelServer])
+def test_every_kind_of_workload_hands_on_arguments_of_the_types_and_with_the_need_that_the_workload_has(
+    kind: type[TeamWorkload],
+) -> None:
+    taken = inspect.signature(TeamWorkload.__init__).parameters
+    required = {name for name, parameter in taken.items() if parameter.default is inspect.Parameter.empty}
+    (handed,) = typing.get_args(typing.get_type_hints(kind.__init__)["workload"])
+    hints, known = typing.get_type_hints(handed), typing.get_type_hints(TeamWorkload.__init__)
+    assert hints == {name: known[name] for name in hints}
+    own = set(inspect.signature(kind.__init__).parameters)
+    assert handed.__required_keys__ == required - own
+    assert set(hints) == set(taken) - own - {"start_minutes", "service_port", "strategy"}
+
+
+def test_an_unknown_argument_and_a_missing_one_are_named_by_python() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'prot'"):
+        web_app(prot=1)
+    with pytest.raises(TypeError, match="missing 1 required keyword-only argument: 'image'"):
+        WebApp(new_chart(), "Web", name="web", namespace="shop", port=8080, resources=SMALL, path="/", gateway="a/b")  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(

@@ -180,6 +180,7 @@ def test_teams_extend_it_with_cdk8s_plus() -> None:
             {"proxy": Sidecar(name="proxy", image="r.io/e:1", resources=TINY, port=8080)},
             "'proxy' and the server both answer on port 8080 of one pod; change one",
         ),
+        ({"metrics_path": None, "metrics_port": 8082}, "metrics_path is None, but metrics_port or metrics_agent tells"),
         ({"callers": ["Shop"]}, "callers must be lower-case"),
         ({"host": "churn"}, "host must be a DNS name, got 'churn'"),
         ({"host": "churn.example.com"}, "needs certificate_arn; the load balancer speaks HTTPS only"),
@@ -221,3 +222,10 @@ def test_metrics_on_a_port_of_their_own_are_scraped_there_and_admitted_for_prome
     assert rule["ports"] == [{"port": 8082, "protocol": "TCP"}]
     with pytest.raises(ConfigurationError, match="metrics_port and metrics_agent exclude each other"):
         server(metrics_port=8082, metrics_agent=AGENT)
+
+
+def test_a_server_without_metrics_is_neither_scraped_nor_open_to_prometheus() -> None:
+    found = objects(metrics_path=None, callers=["shop"])
+    assert "annotations" not in found["Deployment"]["spec"]["template"]["metadata"]
+    (rule,) = found["NetworkPolicy"]["spec"]["ingress"]
+    assert rule["ports"] == [{"port": 8080, "protocol": "TCP"}]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import aws_cdk as cdk
 import kubernetes_validate
 import pytest
 
@@ -10,6 +11,7 @@ from mlplatform_constructs import ConfigurationError
 from mlplatform_constructs.serving import Metric, ScaleFromZero, Scaling, Trigger
 
 ORDERS = Trigger.prometheus("sum(open_orders)", per_replica=50, server="http://prometheus.monitoring.svc:9090")
+QUEUE = "https://sqs.eu-west-1.amazonaws.com/111111111111/growth-images"
 EVERY_METRIC = {
     "cpu": (Metric.cpu(70), {"type": "Utilization", "averageUtilization": 70}),
     "memory": (Metric.memory(80), {"type": "Utilization", "averageUtilization": 80}),
@@ -84,6 +86,31 @@ def test_a_server_scales_from_zero_by_a_query(offer: Callable[[Any], None]) -> N
     )
 
 
+@pytest.mark.promise("idle-servers")
+def test_a_server_scales_from_zero_by_the_messages_of_a_queue_which_keda_counts_as_its_own_role(
+    offer: Callable[[Any], None],
+) -> None:
+    scaled = ScaleFromZero(most=4, triggers=(Trigger.sqs(QUEUE, per_replica=20, region="eu-west-1"),))
+    offer(scaled.to_json("churn", "growth", {}))
+    (trigger,) = scaled.spec()["triggers"]
+    assert trigger == {
+        "type": "aws-sqs-queue",
+        "metadata": {
+            "queueURL": QUEUE,
+            "queueLength": "20",
+            "activationQueueLength": "0",
+            "awsRegion": "eu-west-1",
+        },
+        "authenticationRef": {"kind": "ClusterTriggerAuthentication", "name": "aws"},
+    }
+
+
+def test_the_url_of_a_queue_that_does_not_exist_yet_passes() -> None:
+    url = cdk.Token.as_string({"Ref": "Queue"})
+    trigger = Trigger.sqs(url, per_replica=1, region=cdk.Aws.REGION)
+    assert trigger.to_json()["metadata"]["queueURL"] == url
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -107,6 +134,12 @@ def test_a_server_scales_from_zero_by_a_query(offer: Callable[[Any], None]) -> N
         (lambda: ScaleFromZero(most=0, triggers=(ORDERS,)), "most must be 1 or more, got 0"),
         (lambda: Trigger.prometheus("x", per_replica=1, server="prometheus:9090"), "server must be the URL of"),
         (lambda: Trigger.prometheus(" ", per_replica=1, server="http://p"), "query is empty; give the query"),
+        (lambda: Trigger.sqs("images", per_replica=1, region="r"), "Trigger 'images': url must be the URL of an SQS"),
+        (lambda: Trigger.sqs(QUEUE, per_replica=1, region=""), "region is empty; give that of the queue"),
+        (
+            lambda: Trigger.sqs(QUEUE, per_replica=1.5, region="r"),  # type: ignore[arg-type]
+            "per_replica must be a whole number of messages, got 1.5",
+        ),
         (lambda: Trigger.datadog("x", per_replica=0), "per_replica must be above 0, got 0"),
         (lambda: Trigger.datadog("x", per_replica=1, activation=-1), "activation must be 0 or more, got -1"),
     ],

@@ -1,13 +1,11 @@
 import re
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 from constructs import Construct
 
 from .._arguments import ConfigurationError
-from .._clusters.workload_identity import WorkloadRole
 from ._defaults import Resources
-from ._workload import TeamWorkload, pods_of
+from ._workload import TeamWorkload, WorkloadArguments, pods_of
 
 _GATEWAY_ACCOUNT = "istio-system/istio-ingressgateway"
 _GATEWAY = re.compile(r"[a-z0-9][-a-z0-9]*/[a-z0-9][-a-z0-9.]*")
@@ -19,6 +17,8 @@ class WebApp(TeamWorkload):
     Everything of :class:`TeamWorkload`, and: a route from the gateway, and policies by which only the gateway and the
     named callers reach the pods, over mutual TLS. The gateway has signed people in.
 
+    :param workload: ``name``, ``namespace``, ``image``, and where they differ from the defaults ``health``,
+        ``environment``, ``placement``, ``identity``, ``user``, as :class:`TeamWorkload` takes them.
     :param path: prefix at the gateway, such as ``/churn/``. The application sees paths without it.
     :param gateway: ``<namespace>/<name>`` of the Istio Gateway.
     :param callers: further service accounts that may call it, each ``<namespace>/<name>``. Default: none.
@@ -31,38 +31,18 @@ class WebApp(TeamWorkload):
         scope: Construct,
         id: str,
         *,
-        name: str,
-        namespace: str,
-        image: str,
         port: int,
         resources: Resources,
         path: str,
         gateway: str,
         callers: tuple[str, ...] | list[str] = (),
         timeout_seconds: int = 60,
-        health: str = "/healthz",
         start_minutes: int = 10,
         replicas: int | None = 2,
-        environment: Mapping[str, str] | None = None,
-        placement: Mapping[str, Any] | None = None,
-        identity: WorkloadRole | None = None,
-        user: int = 1000,
+        **workload: Unpack[WorkloadArguments],
     ) -> None:
         super().__init__(
-            scope,
-            id,
-            name=name,
-            namespace=namespace,
-            image=image,
-            port=port,
-            resources=resources,
-            health=health,
-            start_minutes=start_minutes,
-            replicas=replicas,
-            environment=environment,
-            placement=placement,
-            identity=identity,
-            user=user,
+            scope, id, port=port, resources=resources, start_minutes=start_minutes, replicas=replicas, **workload
         )
         if not (path.startswith("/") and path.endswith("/")):
             raise ConfigurationError(f"{self.node.path}: path must begin and end with '/', got {path!r}")

@@ -1,6 +1,6 @@
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import cdk8s
 import cdk8s_plus_34 as kplus
@@ -14,6 +14,19 @@ from ._defaults import Resources, spread
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,51}[a-z0-9])?")
 _DRAIN_SECONDS = 10  # until no load balancer or proxy sends requests to a terminating pod
 _STOP_SECONDS = 60
+
+
+class WorkloadArguments(TypedDict):
+    """Keyword arguments that every kind of :class:`TeamWorkload` hands on to it."""
+
+    name: str
+    namespace: str
+    image: str
+    health: NotRequired[str]
+    environment: NotRequired[Mapping[str, str] | None]
+    placement: NotRequired[Mapping[str, Any] | None]
+    identity: NotRequired[WorkloadRole | None]
+    user: NotRequired[int]
 
 
 class TeamWorkload(Construct):
@@ -74,6 +87,7 @@ class TeamWorkload(Construct):
         super().__init__(scope, id)
         self.chart = self._chart(name=name, image=image, port=port, health=health, user=user)
         self.name, self.namespace = name, namespace
+        self._health, self._user = health, user
         self.labels = {"app.kubernetes.io/name": name}
         if identity and (identity.namespace, identity.service_account) != (namespace, name):
             raise ConfigurationError(

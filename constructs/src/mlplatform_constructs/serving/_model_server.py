@@ -4,15 +4,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import cdk8s_plus_34 as kplus
 from constructs import Construct
 
 from .._arguments import ConfigurationError, check_fields, is_token
-from .._clusters.workload_identity import WorkloadRole
 from ..charts._defaults import Resources
-from ..charts._workload import TeamWorkload, pods_of
+from ..charts._workload import TeamWorkload, WorkloadArguments, pods_of
 from ..kubeflow._objects import check_environment, check_image, check_name, given, variables
 from ._defaults import ServingDefaults
 from ._scaling import ScaleFromZero, Scaling
@@ -151,6 +150,8 @@ class ModelServer(TeamWorkload):
     Its pods stay out of the mesh, because the load balancer connects to them directly; the network policy names who
     may. Put it into a namespace with the labels of ``defaults.namespace(name)``.
 
+    :param workload: ``name``, ``namespace``, ``image``, and where they differ from the defaults ``health``,
+        ``environment``, ``placement``, ``identity``, ``user``, as :class:`TeamWorkload` takes them.
     :param replicas: how many, or the autoscaler that owns the number. Default: 2.
     :param defaults: Default: those of :class:`ServingDefaults`.
     :param model: version of the model repository on the node's disk, in ``<folder>/current``. Default: the image has
@@ -158,7 +159,7 @@ class ModelServer(TeamWorkload):
     :param disk_gib: disk of the nodes, ``disk_gib`` of the node group. Default: 100.
     :param proxy: receives the requests in front of the server; needs a port. Default: none.
     :param metrics_agent: Default: none; Prometheus reads the server's own metrics.
-    :param metrics_path: path of the metrics at the server. Default: ``/metrics``.
+    :param metrics_path: path of the metrics at the server. Default: ``/metrics``; None: there are none.
     :param metrics_port: port of the metrics at the server, such as 8082 of MLServer. Default: ``port``.
     :param host: DNS name at the load balancer. Default: none; it is reached inside the cluster.
     :param certificate_arn: certificate of the host name.
@@ -179,29 +180,22 @@ class ModelServer(TeamWorkload):
         scope: Construct,
         id: str,
         *,
-        name: str,
-        namespace: str,
-        image: str,
         port: int,
         resources: Resources,
-        health: str = "/healthz",
         replicas: int | Scaling | ScaleFromZero = 2,
         defaults: ServingDefaults | None = None,
         model: LocalModel | None = None,
         disk_gib: int = 100,
         proxy: Sidecar | None = None,
         metrics_agent: Sidecar | None = None,
-        metrics_path: str = "/metrics",
+        metrics_path: str | None = "/metrics",
         metrics_port: int | None = None,
         host: str | None = None,
         certificate_arn: str | None = None,
         public: bool = False,
         networks: tuple[str, ...] | list[str] = (),
         callers: tuple[str, ...] | list[str] = (),
-        environment: Mapping[str, str] | None = None,
-        placement: Mapping[str, Any] | None = None,
-        identity: WorkloadRole | None = None,
-        user: int = 1000,
+        **workload: Unpack[WorkloadArguments],
     ) -> None:
         self.defaults = defaults or ServingDefaults()
         place = f"{scope.node.path}/{id}".lstrip("/")
@@ -210,6 +204,10 @@ class ModelServer(TeamWorkload):
             raise ConfigurationError(
                 f"{place}: metrics_port and metrics_agent exclude each other, because Prometheus reads one of them; "
                 "remove one"
+            )
+        if metrics_path is None and (metrics_port is not None or metrics_agent):
+            raise ConfigurationError(
+                f"{place}: metrics_path is None, but metrics_port or metrics_agent tells where metrics are; remove one"
             )
         _check_host(place, host, certificate_arn, networks)
         _check_disk(place, resources, model, disk_gib)
@@ -220,40 +218,34 @@ class ModelServer(TeamWorkload):
         super().__init__(
             scope,
             id,
-            name=name,
-            namespace=namespace,
-            image=image,
             port=port,
             resources=resources,
-            health=health,
             start_minutes=self.defaults.start_minutes,
             replicas=number,
-            environment=environment,
-            placement=placement,
-            identity=identity,
-            user=user,
             service_port=self._entry,
             strategy=kplus.DeploymentStrategy.rolling_update(
                 max_surge=kplus.PercentOrAbsolute.absolute(self.defaults.surge),
                 max_unavailable=kplus.PercentOrAbsolute.absolute(0),
             ),
+            **workload,
         )
         self.host = host
         pods = self.deployment.pod_metadata
         pods.add_label("sidecar.istio.io/inject", "false")
-        pods.add_annotation("prometheus.io/scrape", "true")
         scraped_port = metrics_agent.port if metrics_agent and metrics_agent.port else metrics_port or port
-        pods.add_annotation("prometheus.io/port", str(scraped_port))
-        pods.add_annotation("prometheus.io/path", metrics_path)
+        if metrics_path is not None:
+            pods.add_annotation("prometheus.io/scrape", "true")
+            pods.add_annotation("prometheus.io/port", str(scraped_port))
+            pods.add_annotation("prometheus.io/path", metrics_path)
         for caller in callers:
             check_name(place, "callers", caller)
-        self.chart.add(*self._mesh(), self._policy(callers, networks, scraped_port))
+        self.chart.add(*self._mesh(), self._policy(callers, networks, None if metrics_path is None else scraped_port))
         if isinstance(replicas, (Scaling, ScaleFromZero)):
             self.deployment.mark_has_autoscaler()  # else cdk8s-plus would write two
-            self.chart.add(replicas.to_json(name, namespace, self.labels))
+            self.chart.add(replicas.to_json(self.name, self.namespace, self.labels))
         if host:
-            self.chart.add(self._ingress(host, health, certificate_arn or "", public))
-        self._serve(port, health, resources, model, [each for each in (proxy, metrics_agent) if each], user)
+            self.chart.add(self._ingress(host, certificate_arn or "", public))
+        self._serve(port, resources, model, [each for each in (proxy, metrics_agent) if each])
 
     @property
     def prediction_url(self) -> str:
@@ -265,21 +257,13 @@ class ModelServer(TeamWorkload):
         found: list[dict[str, Any]] = self.chart.to_json()
         return found
 
-    def _serve(
-        self,
-        port: int,
-        health: str,
-        resources: Resources,
-        model: LocalModel | None,
-        sidecars: list[Sidecar],
-        user: int,
-    ) -> None:
+    def _serve(self, port: int, resources: Resources, model: LocalModel | None, sidecars: list[Sidecar]) -> None:
         storage = f"{(model.volume_gib if model else 0) + math.ceil(_gibibytes(resources.scratch))}Gi"
 
         def change(pod: dict[str, Any]) -> None:
             container = pod["containers"][0]
             container["lifecycle"] = self.defaults.pre_stop
-            container.update(self.defaults.probes({"httpGet": {"path": health, "port": port}}))
+            container.update(self.defaults.probes({"httpGet": {"path": self._health, "port": port}}))
             pod["terminationGracePeriodSeconds"] = self.defaults.grace_seconds
             pod["topologySpreadConstraints"] = [self.defaults.spread(self.labels)]
             first: list[dict[str, Any]] = []
@@ -289,8 +273,8 @@ class ModelServer(TeamWorkload):
                 mount = {"name": _MODEL_VOLUME, "mountPath": model.folder, "readOnly": True}
                 container["volumeMounts"].append(mount)
                 pod["volumes"].append({"name": _MODEL_VOLUME, "emptyDir": {"sizeLimit": f"{model.volume_gib}Gi"}})
-                first.append(model.loader(storage, user))
-            first += [each.to_json(self.defaults, user) for each in sidecars]
+                first.append(model.loader(storage, self._user))
+            first += [each.to_json(self.defaults, self._user) for each in sidecars]
             if first:
                 pod["initContainers"] = [*pod.get("initContainers", []), *first]
 
@@ -326,19 +310,20 @@ class ModelServer(TeamWorkload):
         ]
 
     def _policy(
-        self, callers: tuple[str, ...] | list[str], networks: tuple[str, ...] | list[str], metrics_port: int
+        self, callers: tuple[str, ...] | list[str], networks: tuple[str, ...] | list[str], metrics_port: int | None
     ) -> dict[str, Any]:
         senders: list[dict[str, Any]] = [pods_of(caller) for caller in sorted(callers)]
         senders += [{"ipBlock": {"cidr": network}} for network in networks]
-        rules = [{"from": [pods_of(self.MONITORING)], "ports": [{"port": metrics_port, "protocol": "TCP"}]}]
-        if senders:
-            rules.append({"from": senders, "ports": [{"port": self._entry, "protocol": "TCP"}]})
+        openings = [([pods_of(self.MONITORING)], metrics_port), (senders, self._entry)]
+        rules = [
+            {"from": peers, "ports": [{"port": port, "protocol": "TCP"}]} for peers, port in openings if peers and port
+        ]
         return self._admit(*rules)
 
-    def _ingress(self, host: str, health: str, certificate_arn: str, public: bool) -> dict[str, Any]:
+    def _ingress(self, host: str, certificate_arn: str, public: bool) -> dict[str, Any]:
         prefix = "alb.ingress.kubernetes.io"
         annotations = {
-            **self.defaults.ingress_annotations(health=health),
+            **self.defaults.ingress_annotations(health=self._health),
             f"{prefix}/scheme": "internet-facing" if public else "internal",
             f"{prefix}/certificate-arn": certificate_arn,
             f"{prefix}/listen-ports": json.dumps([{"HTTPS": 443}]),

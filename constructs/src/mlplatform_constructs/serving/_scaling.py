@@ -1,14 +1,17 @@
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-from .._arguments import ConfigurationError, check_fields
+from .._arguments import ConfigurationError, check_fields, is_token
 from ..kubeflow._objects import check_name, given
 
 _BUSINESS = "autoscaling_"
 """Prefix of the series that the platform's Prometheus adapter serves."""
 _DATADOG = "datadogmetric@"
 """Prefix by which Datadog's cluster agent recognizes a DatadogMetric."""
+
+_QUEUE = re.compile(r"https?://[^/]+/[0-9]{12}/[A-Za-z0-9_-]+(\.fifo)?")
 
 
 def _quantity(value: float) -> str:
@@ -147,11 +150,12 @@ class Trigger:
     :raises ConfigurationError: for thresholds out of order.
     """
 
-    kind: Literal["prometheus", "datadog"]
+    kind: Literal["prometheus", "datadog", "aws-sqs-queue"]
     query: str
     per_replica: float
     activation: float
     server: str = ""
+    region: str = ""
 
     def __post_init__(self) -> None:
         place = f"Trigger {self.query!r}"
@@ -164,6 +168,17 @@ class Trigger:
             raise ConfigurationError(f"{place}: activation must be 0 or more, got {self.activation}")
         if self.kind == "prometheus" and not self.server.startswith(("http://", "https://")):
             raise ConfigurationError(f"{place}: server must be the URL of Prometheus, got {self.server!r}")
+        if self.kind == "aws-sqs-queue":
+            self._check_queue(place)
+
+    def _check_queue(self, place: str) -> None:
+        if not is_token(self.query) and not _QUEUE.fullmatch(self.query):
+            raise ConfigurationError(f"{place}: url must be the URL of an SQS queue, such as queue.queue_url")
+        if not self.region.strip():
+            raise ConfigurationError(f"{place}: region is empty; give that of the queue, such as 'eu-west-1'")
+        for name in ("per_replica", "activation"):
+            if (value := getattr(self, name)) != int(value):
+                raise ConfigurationError(f"{place}: {name} must be a whole number of messages, got {value}")
 
     @classmethod
     def prometheus(cls, query: str, *, per_replica: float, server: str, activation: float = 0) -> Self:
@@ -183,19 +198,36 @@ class Trigger:
         """
         return cls(kind="datadog", query=query, per_replica=per_replica, activation=activation)
 
+    @classmethod
+    def sqs(cls, url: str, *, per_replica: int, region: str, activation: int = 0) -> Self:
+        """The messages of an SQS queue: those that wait, and those that a consumer has received and not deleted.
+
+        KEDA reads their number as its own AWS role, by the ClusterTriggerAuthentication ``aws``. On the platform, that
+        role may read the queues whose names begin with the name of a team and a hyphen, such as ``churn-images``.
+
+        :param url: of the queue.
+        :param per_replica: messages that one replica works through in good time.
+        :param region: of the queue.
+        :param activation: the first replica starts above this number. Default: 0.
+        """
+        return cls(kind="aws-sqs-queue", query=url, per_replica=per_replica, activation=activation, region=region)
+
     def to_json(self) -> dict[str, Any]:
         """The trigger in KEDA's format, with numbers as strings."""
-        own = {"serverAddress": self.server, "threshold": str(self.per_replica)}
-        if self.kind == "datadog":
-            own = {"queryValue": str(self.per_replica)}
-        level = "activationThreshold" if self.kind == "prometheus" else "activationQueryValue"
-        metadata = {"query": self.query, level: str(self.activation), **own}
-        login = (
-            {"authenticationRef": {"kind": "ClusterTriggerAuthentication", "name": "datadog"}}
-            if self.kind == "datadog"
-            else {}
-        )
-        return {"type": self.kind, "metadata": metadata, **login}
+        per_replica, activation = str(self.per_replica), str(self.activation)
+        match self.kind:
+            case "prometheus":
+                own = {"query": self.query, "serverAddress": self.server, "threshold": per_replica}
+                return {"type": self.kind, "metadata": {**own, "activationThreshold": activation}}
+            case "datadog":
+                own = {"query": self.query, "queryValue": per_replica, "activationQueryValue": activation}
+                return {"type": self.kind, "metadata": own, **_signed_in("datadog")}
+        own = {"queueURL": self.query, "queueLength": per_replica, "activationQueueLength": activation}
+        return {"type": self.kind, "metadata": {**own, "awsRegion": self.region}, **_signed_in("aws")}
+
+
+def _signed_in(name: str) -> dict[str, Any]:
+    return {"authenticationRef": {"kind": "ClusterTriggerAuthentication", "name": name}}
 
 
 @dataclass(frozen=True, kw_only=True)
