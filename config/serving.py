@@ -73,8 +73,8 @@ def problems_of_serving(
             )
         if serving.scale_from_zero and has_teams is False:
             yield (
-                f"{name}.serving.scale_from_zero: KEDA scales servers in the namespaces of teams, and [teams] is empty; "
-                "add a team, or set scale_from_zero = false"
+                f"{name}.serving.scale_from_zero: KEDA scales servers in the namespaces of teams, and [teams] is "
+                "empty; add a team, or set scale_from_zero = false"
             )
         if serving.host is None:
             continue

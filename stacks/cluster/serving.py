@@ -2,9 +2,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cdk8s
-from aws_cdk import Stack
+from aws_cdk import Acknowledgment, Stack, Validations
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_eks_v2 as eks
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_route53 as route53
 from constructs import Construct
 
@@ -96,11 +97,17 @@ class ServingStack(Stack):
             charts,
             "Namespaces",
             teams=[self._namespace(Construct(namespaces_of_teams, team), team) for team in teams],
-            level="baseline" if settings.seldon else "restricted",
+            level="baseline" if settings.seldon or settings.kserve else "restricted",
             gateway=(emissary.NAMESPACE, emissary.NAME) if settings.seldon else None,
         )
+        scaler = [self._scaler()] if settings.scale_from_zero else []
         self.servers = self._installer.deliver(
-            self, "Servers", namespaces, *components.values(), definitions=list(components)
+            self,
+            "Servers",
+            namespaces,
+            *components.values(),
+            definitions=list(components),
+            after=self._installer.settled(*scaler),
         )
 
     def admit_pipelines(self, roles: Sequence[WorkloadRole], pods: ec2.ISecurityGroup, source: str) -> None:
@@ -153,10 +160,30 @@ class ServingStack(Stack):
                 placement=placement,
             )
         if self._settings.kserve:
-            found["serving/kserve"] = KServe(charts, "KServe", images=images, placement=placement)
+            found["serving/kserve"] = KServe(
+                charts,
+                "KServe",
+                images=images,
+                keda=self._settings.scale_from_zero,
+                placement=placement,
+            )
         if self._settings.scale_from_zero:
             found["serving/keda"] = Keda(charts, "Keda", images=images, teams=sorted(self._teams), placement=placement)
         return found
+
+    def _scaler(self) -> WorkloadRole:
+        """The role by which KEDA counts the messages of the teams' queues, and receives none of them."""
+        role = self._installer.role(self, "Keda", "keda-operator")
+        queues = [self.format_arn(service="sqs", resource=f"{team}-*") for team in sorted(self._teams)]
+        iam.Grant.add_to_principal(grantee=role, actions=["sqs:GetQueueAttributes"], resource_arns=queues)
+        for queue in queues:
+            Validations.of(role).acknowledge(
+                Acknowledgment(
+                    id=f"AwsSolutions-IAM5[Resource::{queue}]",
+                    reason="teams create their queues later; their names begin with that of the team",
+                )
+            )
+        return role
 
     def _entrance(self) -> Entrance | None:
         if not self._settings.host or not self._domain:

@@ -52,8 +52,8 @@ def test_kserve_reads_models_by_pod_identity(tmp_path: Path) -> None:
         (f'{IRSA}host = "Models"\n', "got 'Models'"),
         (
             f"{IRSA}scale_from_zero = true\n",
-            "inference.serving.scale_from_zero: KEDA scales servers in the namespaces of teams, and [teams] is empty; add "
-            "a team, or set scale_from_zero = false",
+            "inference.serving.scale_from_zero: KEDA scales servers in the namespaces of teams, and [teams] is empty; "
+            "add a team, or set scale_from_zero = false",
         ),
         (
             f'{IRSA}host = "models"\n[clusters.second]\npurpose = "inference"\nworkload_identity = "irsa"\n'

@@ -13,7 +13,7 @@ from charts.kit.chart import ComponentChart
 from charts.kit.controller import Controller, Webhook, WebhookServer, api_service, certificate
 from charts.kit.images import Images
 from charts.kit.network import allow, deny_all, network_policy, pods_of, takes
-from charts.kit.objects import Manifest, namespace, selector
+from charts.kit.objects import Manifest, metadata, namespace, selector
 from charts.kit.rbac import ALL, READ, account_subject, binding, extension_server_access, role, rule
 from charts.kit.security import run_as
 from mlplatform_constructs import ConfigurationError
@@ -21,6 +21,8 @@ from mlplatform_constructs import ConfigurationError
 NAMESPACE, OPERATOR = monitoring.KEDA, monitoring.KEDA_OPERATOR
 ADAPTER, WEBHOOKS = "keda-metrics-apiserver", "keda-admission-webhooks"
 GROUP = "keda.sh"
+AWS = "aws"
+"""ClusterTriggerAuthentication by which triggers call AWS as the operator's role."""
 
 _EVENTS_GROUP = "eventing.keda.sh"
 _API_GROUP, _API_VERSION = "external.metrics.k8s.io", "v1beta1"
@@ -70,9 +72,9 @@ class Keda(ComponentChart):
     """The operator of KEDA, its server of external metrics, and its webhooks.
 
     The operator sees ScaledObjects in the namespaces of teams only, and may scale Deployments and StatefulSets there.
-    It reads Secrets of its own namespace alone, so that triggers sign in by ClusterTriggerAuthentications. It owns
-    ``external.metrics.k8s.io``, which no other server of the cluster may register. The namespaces of the teams must
-    exist.
+    It reads Secrets of its own namespace alone, so that triggers sign in by ClusterTriggerAuthentications; the one
+    called ``aws`` is the operator's role. It owns ``external.metrics.k8s.io``, which no other server of the cluster may
+    register. The namespaces of the teams must exist.
 
     :param images: of operator, server of metrics and webhooks.
     :param teams: namespaces whose workloads it scales.
@@ -98,6 +100,12 @@ class Keda(ComponentChart):
             ),
             *_adapter(images.reference("keda-metrics-apiserver"), placement),
             *_webhooks(images.reference("keda-admission-webhooks"), placement).objects(),
+            {
+                "apiVersion": f"{GROUP}/v1alpha1",
+                "kind": "ClusterTriggerAuthentication",
+                "metadata": metadata(AWS),
+                "spec": {"podIdentity": {"provider": "aws"}},
+            },
         )
 
 

@@ -17,6 +17,7 @@ from charts.kit.kubeflow import team_roles
 from charts.kit.network import deny_all
 from charts.kit.objects import Manifest, config_map, metadata, namespace
 from charts.kit.rbac import ALL, rule
+from charts.kit.security import RESTRICTED_POD
 from charts.kit.workloads import from_field, resources
 
 NAME = "kserve-controller-manager"
@@ -44,6 +45,10 @@ _RULES = [
     rule("autoscaling", "horizontalpodautoscalers", ALL),
     rule("networking.k8s.io", "ingresses", ALL),
 ]
+_KEDA_RULES = [
+    rule("keda.sh", "scaledobjects", ALL),
+    rule("keda.sh", "scaledobjects/finalizers scaledobjects/status", "get patch update"),
+]
 _EDIT = [rule(GROUP, _TEAMS_KINDS, "create delete deletecollection patch update")]
 _VIEW = [rule(GROUP, _TEAMS_KINDS), rule(GROUP, "clusterservingruntimes")]
 
@@ -55,11 +60,22 @@ class KServe(ComponentChart):
     account. Left out are Knative, caches of models on nodes, and the controller of language models across nodes.
 
     :param images: of controller, servers, router and storage initializer.
+    :param keda: whether the cluster has KEDA. The controller then watches ScaledObjects, and ends if it may not.
+        Default: False.
     :param teams: whether teams of Kubeflow get rights to its objects. Default: False.
     :param placement: node selection and tolerations of the platform's own pods.
     """
 
-    def __init__(self, scope: Construct, id: str, *, images: Images, teams: bool = False, placement: Manifest) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        images: Images,
+        keda: bool = False,
+        teams: bool = False,
+        placement: Manifest,
+    ) -> None:
         super().__init__(scope, id)
         controller = Controller(
             name=NAME,
@@ -69,7 +85,7 @@ class KServe(ComponentChart):
             args=["--metrics-addr=:8080", "--leader-elect"],
             env={"POD_NAMESPACE": from_field("metadata.namespace"), "SECRET_NAME": _SECRET},
             resources=resources(cpu="100m", memory="512Mi"),
-            cluster=_RULES,
+            cluster=[*_RULES, *(_KEDA_RULES if keda else [])],
             local=[
                 rule("", "configmaps", "get list watch", names=[_CONFIGURATION]),
                 rule(
@@ -191,6 +207,7 @@ def _runtimes(images: Images) -> list[dict[str, Any]]:
             images.reference("kserve-mlserver"),
             {"mlflow": "2", "sklearn": "1", "xgboost": "2", "lightgbm": "4"},
             environment=mlserver,
+            metrics_port=8082,  # it serves them apart from requests
             priority=2,
         ),
     ]
@@ -203,6 +220,7 @@ def _runtime(
     *,
     args: list[str] | None = None,
     environment: Mapping[str, str] | None = None,
+    metrics_port: int = 8080,
     priority: int = 1,
 ) -> dict[str, Any]:
     container = {
@@ -216,10 +234,11 @@ def _runtime(
             "capabilities": {"drop": ["ALL"]},
             "privileged": False,
             "runAsNonRoot": True,
+            "seccompProfile": RESTRICTED_POD["seccompProfile"],
         },
     }
     spec = {
-        "annotations": {"prometheus.kserve.io/path": "/metrics", "prometheus.kserve.io/port": "8080"},
+        "annotations": {"prometheus.kserve.io/path": "/metrics", "prometheus.kserve.io/port": str(metrics_port)},
         "containers": [container],
         "protocolVersions": ["v2"] if environment else ["v1", "v2"],
         "supportedModelFormats": [

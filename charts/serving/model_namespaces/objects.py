@@ -49,7 +49,8 @@ class ModelNamespaces(ComponentChart):
     account, and RBAC cannot restrict the choice.
 
     :param teams: the namespaces.
-    :param level: pod security level. The pods that Seldon Core writes need ``baseline``.
+    :param level: pod security level. The pods that Seldon Core writes, and the router of KServe's
+        InferenceGraphs, need ``baseline``.
     :param gateway: namespace and name of the API gateway's pods. Default: there is none.
     """
 

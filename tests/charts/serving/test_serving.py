@@ -152,10 +152,13 @@ def test_the_operator_writes_routes_for_ambassador_and_has_the_right_to() -> Non
     assert "create" in rule["verbs"]
 
 
-def test_the_operator_touches_scaledobjects_only_where_keda_is() -> None:
+@pytest.mark.parametrize("operator", [SeldonCore, KServe])
+def test_an_operator_touches_scaledobjects_only_where_keda_is(operator: type[SeldonCore] | type[KServe]) -> None:
+    """Both watch them as soon as the cluster knows the kind, and end if they may not."""
+
     def groups(keda: bool) -> set[str]:
         app = cdk8s.App(outdir=os.devnull)
-        found = SeldonCore(app, "Seldon", images=CATALOG.images, keda=keda, placement={}).to_json()
+        found = operator(app, "Operator", images=CATALOG.images, keda=keda, placement={}).to_json()
         return {
             group
             for each in found
@@ -316,6 +319,17 @@ def test_kserve_has_a_server_for_every_format_that_it_prefers() -> None:
         "sklearn": "kserve-mlserver",
         "xgboost": "kserve-mlserver",
     }
+
+
+@pytest.mark.promise("kserve")
+def test_the_servers_of_kserve_pass_the_restricted_level_and_tell_where_their_metrics_are() -> None:
+    ports = {}
+    for runtime in named("serving/kserve", "ClusterServingRuntime"):
+        (container,) = runtime["spec"]["containers"]
+        assert container["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        ports[runtime["metadata"]["name"]] = runtime["spec"]["annotations"]["prometheus.kserve.io/port"]
+    assert ports.pop("kserve-mlserver") == "8082"
+    assert set(ports.values()) == {"8080"}
 
 
 def test_teams_of_kubeflow_get_rights_to_models_where_there_is_kubeflow() -> None:

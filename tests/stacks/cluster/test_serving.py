@@ -41,6 +41,7 @@ workload_identity = "irsa"
 OPTIONS = {
     "seldon": "",
     "kserve": "seldon = false\nkserve = true",
+    "plain": "seldon = false",
     "named": 'host = "models"\nkserve = true\nscale_from_zero = true\n[clusters.inference.monitoring]',
 }
 
@@ -81,17 +82,36 @@ def test_the_name_of_the_gateway_has_a_certificate() -> None:
 
 
 @pytest.mark.promise("idle-servers")
-def test_scaling_from_zero_installs_keda_which_may_query_prometheus_and_seldon_writes_its_objects() -> None:
+def test_scaling_from_zero_installs_keda_which_may_query_prometheus_and_operators_write_its_objects() -> None:
     operator = ("Deployment", "keda-operator")
     assert operator in kinds("named")
     assert operator not in kinds("seldon") | kinds("kserve")
     objects = list(Delivered(template("named")).objects())
-    (rules,) = [each["rules"] for each in objects if _is(each, "ClusterRole", "seldon-controller-manager")]
-    assert "keda.sh" in {group for rule in rules for group in rule["apiGroups"]}
+    for watching in ("seldon-controller-manager", "kserve-controller-manager"):
+        (rules,) = [each["rules"] for each in objects if _is(each, "ClusterRole", watching)]
+        assert "keda.sh" in {group for rule in rules for group in rule["apiGroups"]}, watching
     monitoring = list(Delivered(template("named", "InferenceMonitoring")).objects())
     (policy,) = [each for each in monitoring if _is(each, "NetworkPolicy", "prometheus")]
     assert "keda-operator" in json.dumps(policy["spec"]["ingress"])
     assert [each["metadata"]["namespace"] for each in monitoring if _is(each, "ServiceMonitor", "platform")] == ["keda"]
+
+
+@pytest.mark.promise("idle-servers", "pod-permissions")
+def test_keda_counts_the_messages_of_the_teams_queues_and_may_do_nothing_else_in_aws() -> None:
+    (statement,) = [
+        statement
+        for found in resources("named", "AWS::IAM::Policy")
+        if "Keda" in json.dumps(found["Roles"])
+        for statement in found["PolicyDocument"]["Statement"]
+    ]
+    assert statement["Action"] == "sqs:GetQueueAttributes"
+    queues = [json.dumps(queue) for queue in statement["Resource"]]
+    assert [queue.rpartition(":")[2].rstrip('"]}') for queue in queues] == ["churn-*", "fraud-*"]
+    (association,) = [
+        found for found in resources("named", "AWS::EKS::PodIdentityAssociation") if found["Namespace"] == "keda"
+    ]
+    assert association["ServiceAccount"] == "keda-operator"
+    assert not [found for found in resources("seldon", "AWS::EKS::PodIdentityAssociation")]
 
 
 def _is(found: Any, kind: str, name: str) -> bool:
@@ -126,7 +146,8 @@ def test_every_team_has_a_namespace_of_the_level_that_its_servers_need() -> None
         }
 
     assert {team: level("seldon")[team] for team in ("churn", "fraud")} == {"churn": "baseline", "fraud": "baseline"}
-    assert level("kserve")["churn"] == "restricted"
+    assert level("kserve")["churn"] == "baseline"
+    assert level("plain")["churn"] == "restricted"
 
 
 KUBEFLOW = """
