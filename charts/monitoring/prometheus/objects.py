@@ -30,7 +30,7 @@ from charts.kit.objects import Manifest, metadata, selector
 from charts.kit.rbac import access, rule
 from charts.kit.security import NOBODY, run_as
 from charts.kit.workloads import CLUSTER_CRITICAL, disruption_budget, resources, service, spread
-from charts.monitoring.prometheus.rule_files import Rules, rule_groups
+from charts.monitoring.prometheus.rule_files import PLATFORM_NAMESPACES, Rules, rule_groups
 
 INSTANCE = "platform"
 _REPLICAS = 2
@@ -276,7 +276,71 @@ def _scrapes(kubelet_authority: str | None) -> list[dict[str, Any]]:
             ],
             "metric_relabel_configs": [_keep(f"metrics_executor_({_SPARK_SERIES})", "__name__")],
         },
+        model_servers(),
     ]
+
+
+_POD, _SCRAPED_PORTS = "__meta_kubernetes_pod", ("annotation_prometheus_kserve_io", "annotation_prometheus_io")
+_OF_REQUESTS = "seldon_api_executor_server_requests|rest_server_request_duration|request_predict|http_request_duration"
+"""Histograms of requests: of Seldon's executor, MLServer, KServe's own servers, and by convention of others."""
+
+
+def model_servers() -> dict[str, Any]:
+    """The scrape job of servers outside the mesh, which no proxy measures.
+
+    A pod takes part with the annotation ``prometheus.io/scrape``, as ``ModelServer`` and Seldon Core write it, or as a
+    predictor of KServe. Histograms of requests get one name, so that rules read them from every kind of server.
+    """
+    return {
+        "job_name": "model-servers",
+        "sample_limit": _SAMPLES,
+        "kubernetes_sd_configs": [{"role": "pod"}],
+        "relabel_configs": [
+            _keep("true;.*|.*;predictor", f"{_POD}_annotation_prometheus_io_scrape", f"{_POD}_label_component"),
+            _keep(
+                "true;seldon-container-engine|;.*",  # the executor alone receives each request once
+                f"{_POD}_labelpresent_seldon_deployment_id",
+                f"{_POD}_container_name",
+            ),
+            _drop("true", f"{_POD}_annotationpresent_sidecar_istio_io_status"),
+            _drop(PLATFORM_NAMESPACES, "__meta_kubernetes_namespace"),
+            _drop("Pending|Succeeded|Failed", f"{_POD}_phase"),
+            _keep(
+                "[0-9]*;[0-9]+;.*|[0-9]+;;.*|;;metrics",
+                *(f"{_POD}_{source}_port" for source in _SCRAPED_PORTS),
+                f"{_POD}_container_port_name",
+            ),
+            *(
+                {**_copy("__address__", f"{_POD}_ip", f"{_POD}_{source}_port", regex="(.+:[0-9]+)"), "separator": ":"}
+                for source in _SCRAPED_PORTS
+            ),
+            *(_copy("__metrics_path__", f"{_POD}_{source}_path") for source in _SCRAPED_PORTS),
+            _replace("__meta_kubernetes_namespace", "namespace"),
+            _replace(f"{_POD}_name", "pod"),
+            *(
+                _copy("model", f"{_POD}_label_{label}")
+                for label in ("seldon_deployment_id", "app_kubernetes_io_name", "serving_kserve_io_inferenceservice")
+            ),
+            *(
+                _copy("version", f"{_POD}_label_{label}")
+                for label in ("app_kubernetes_io_version", "mlplatform_predictor")
+            ),
+        ],
+        "metric_relabel_configs": [
+            _drop("(status|metadata|feedback)", "service", name="seldon_api_executor_server_requests_seconds.*"),
+            _drop(".*/(live|ready)", "path", name="rest_server_.*"),
+            *(_copy("response_code", label) for label in ("status", "status_code", "code")),
+            {
+                **_copy("__name__", "__name__", regex=f"(?:{_OF_REQUESTS})_seconds_(bucket|count|sum)"),
+                "replacement": "model_request_seconds_$1",
+            },
+        ],
+    }
+
+
+def _copy(target: str, *sources: str, regex: str = "(.+)") -> dict[str, Any]:
+    """Where the sources have a value, it becomes that of the target."""
+    return {"source_labels": [*sources], "regex": regex, "target_label": target}
 
 
 def _replace(source: str, target: str) -> dict[str, Any]:

@@ -11,10 +11,16 @@ from mlplatform_constructs import ConfigurationError
 FOLDER = Path(__file__).parent / "rules"
 SEVERITIES = ("critical", "warning", "info")
 LATENCY_BUCKETS = (50, 100, 250, 500, 1000, 2500, 5000, 10000)
-"""Limits in milliseconds that the proxies of the mesh count requests by."""
+"""Limits in milliseconds by which both the proxies of the mesh and model servers count requests."""
 RUNBOOKS = "docs/runbooks.md"
 
-_PLATFORM_NAMESPACES = "istio-system|kube-.*|kubeflow.*|monitoring.*|cert-manager"
+PLATFORM_NAMESPACES = "|".join(
+    (
+        *("amazon-cloudwatch", "cert-manager", "emissary", "external-dns", "istio-system", "keda", "kserve"),
+        *("kube-.*", "kubeflow.*", "monitoring.*", "seldon-.*"),
+    )
+)
+"""Namespaces without models of teams, as a regular expression."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +43,7 @@ class Objectives:
         if self.latency_milliseconds not in LATENCY_BUCKETS:
             raise ConfigurationError(
                 f"objectives: latency_milliseconds must be one of {', '.join(map(str, LATENCY_BUCKETS))}, got "
-                f"{self.latency_milliseconds}; the proxies count requests by these limits only"
+                f"{self.latency_milliseconds}; requests are counted by these limits only"
             )
 
     @property
@@ -47,8 +53,9 @@ class Objectives:
             "%error_budget%": f"{1 - self.availability / 100:.6g}",
             "%slow_budget%": f"{1 - self.fast_enough / 100:.6g}",
             "%bucket%": str(self.latency_milliseconds),
+            "%seconds%": f"{self.latency_milliseconds / 1000:g}",
             "%latency%": str(self.latency_milliseconds),
-            "%platform_namespaces%": _PLATFORM_NAMESPACES,
+            "%platform_namespaces%": PLATFORM_NAMESPACES,
         }
 
 

@@ -32,10 +32,10 @@ _NAMESPACED = {"namespace": {"resource": "namespace"}, "pod": {"resource": "pod"
 class PrometheusAdapter(ComponentChart):
     """The Prometheus adapter, which serves ``custom.metrics.k8s.io`` from Prometheus.
 
-    - Metrics of pods: the proxies of the mesh measure ``requests_per_second``, ``model_response_time_p95_seconds``,
-      ``request_milliseconds_p95`` and ``model_requests_in_flight``, each over two minutes. The last is a mean, computed
-      from the duration of requests (Little's law), so that a request counts when it ends. ``requests_in_flight`` is the
-      series ``http_requests_in_flight`` of a server.
+    - Metrics of pods: the proxies of the mesh or the servers themselves measure ``requests_per_second``,
+      ``model_response_time_p95_seconds``, ``request_milliseconds_p95`` and ``model_requests_in_flight``, which rules of
+      Prometheus record over two minutes. The last is a mean, computed from the duration of requests (Little's law), so
+      that a request counts when it ends. ``requests_in_flight`` is the series ``http_requests_in_flight`` of a server.
     - Business metrics, as metrics of namespaces: every series ``autoscaling_*``, which a team's recording rule makes.
       An autoscaler asks for those of its own namespace only.
 
@@ -101,20 +101,15 @@ def configuration() -> dict[str, Any]:
 
     https://github.com/kubernetes-sigs/prometheus-adapter/blob/master/docs/config.md
     """
-    rate = "sum(rate(<<.Series>>{<<.LabelMatchers>>}[2m])) by (<<.GroupBy>>)"
-    percentile = "histogram_quantile(0.95, sum(rate(<<.Series>>{<<.LabelMatchers>>}[2m])) by (le, <<.GroupBy>>))"
-    buckets = _measured("istio_request_duration_milliseconds_bucket")
+    measured = "sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)"
+    percentile = "pod:model_latency_seconds:p95"
     return {
         "rules": [
-            _rule(_measured("istio_requests_total"), "requests_per_second", rate),
-            _rule(buckets, "request_milliseconds_p95", percentile),
-            _rule(buckets, RESPONSE_TIME, f"{percentile} / 1000"),
-            _rule(_measured("istio_request_duration_milliseconds_sum"), IN_FLIGHT, f"{rate} / 1000"),
-            _rule(
-                'http_requests_in_flight{namespace!="",pod!=""}',
-                "requests_in_flight",
-                "sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)",
-            ),
+            _rule("pod:model_requests:rate2m", "requests_per_second", measured),
+            _rule(percentile, "request_milliseconds_p95", f"1000 * {measured}"),
+            _rule(percentile, RESPONSE_TIME, measured),
+            _rule("pod:model_request_seconds:rate2m", IN_FLIGHT, measured),
+            _rule("http_requests_in_flight", "requests_in_flight", measured),
             {
                 "seriesQuery": f'{{__name__=~"^{PREFIX}.*",namespace!=""}}',
                 "resources": {"overrides": {"namespace": {"resource": "namespace"}}},
@@ -125,10 +120,11 @@ def configuration() -> dict[str, Any]:
     }
 
 
-def _measured(name: str) -> str:
-    """A selector of series that the proxies of the receiving servers measure."""
-    return f'{name}{{reporter="destination",namespace!="",pod!=""}}'
-
-
 def _rule(series: str, name: str, query: str) -> dict[str, Any]:
-    return {"seriesQuery": series, "resources": {"overrides": _NAMESPACED}, "name": {"as": name}, "metricsQuery": query}
+    """A metric of pods from a series that has their names."""
+    return {
+        "seriesQuery": f'{series}{{namespace!="",pod!=""}}',
+        "resources": {"overrides": _NAMESPACED},
+        "name": {"as": name},
+        "metricsQuery": query,
+    }

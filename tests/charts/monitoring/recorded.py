@@ -173,6 +173,7 @@ _BUCKETS = (50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0)
 def _serving() -> Iterator[Series]:
     for version, share, fails, slow in (("1", 0.9, constant(0.0003), 0.002), ("2", 0.1, step(0.0005, 0.02), 0.03)):
         about = {"reporter": "destination", "namespace": "fraud", "model": "scorer", "version": version}
+        about["pod"] = f"scorer-{version}"
         load = wave(20, 60)
         yield Series(
             "istio_requests_total", {**about, "response_code": "200"}, _times(load, share, fails, good=True), rate=True
@@ -189,6 +190,8 @@ def _serving() -> Iterator[Series]:
         infinite = {**about, "le": "+Inf"}
         yield Series("istio_request_duration_milliseconds_bucket", infinite, every, rate=True)
         yield Series("istio_request_duration_milliseconds_count", about, every, rate=True)
+        taken = _times(load, share * 120, constant(0), good=True)
+        yield Series("istio_request_duration_milliseconds_sum", about, taken, rate=True)
 
 
 def _times(load: Curve, share: float, fails: Curve, *, good: bool) -> Curve:

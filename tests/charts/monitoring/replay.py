@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,11 +68,11 @@ def replay(folder: Path, groups: Sequence[Any]) -> Iterator[Replay]:
     # Rules read what other rules record, so one level is evaluated after another.
     for level in levels(groups):
         (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": level}), encoding="utf-8")
-        with _serving(folder, data) as server:
+        with serving(folder, data) as server:
             window = [f"--start={recorded.START}", f"--end={recorded.END}", "--eval-interval=60s"]
             made = ["--output-dir", str(data), "--url", server.address, str(folder / "rules.yaml")]
             _promtool("tsdb", "create-blocks-from", "rules", *window, *made)
-    with _serving(folder, data) as server:
+    with serving(folder, data) as server:
         yield server
 
 
@@ -102,8 +102,13 @@ def _promtool(*arguments: str) -> None:
 
 
 @contextmanager
-def _serving(folder: Path, data: Path) -> Iterator[Replay]:
-    (folder / "prometheus.yaml").write_text("{}\n", encoding="utf-8")
+def serving(folder: Path, data: Path, configuration: Mapping[str, Any] | None = None) -> Iterator[Replay]:
+    """A real Prometheus with this database.
+
+    :param folder: for its files.
+    :param configuration: Default: it scrapes nothing.
+    """
+    (folder / "prometheus.yaml").write_text(yaml.safe_dump(configuration or {}), encoding="utf-8")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

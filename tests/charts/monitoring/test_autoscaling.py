@@ -1,4 +1,7 @@
-"""Metrics of autoscalers: each name that a builder writes has a rule, whose query gives the right value."""
+"""Metrics of autoscalers: each name that a builder writes has a rule, whose query gives the right value.
+
+Servers outside the mesh measure the same as its proxies: in seconds, under the names that Prometheus gives them.
+"""
 
 import json
 import re
@@ -7,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from charts.monitoring.prometheus.rule_files import rule_groups
 from charts.monitoring.prometheus_adapter.objects import configuration
 from mlplatform_constructs.serving import Metric
 from tests.charts.monitoring.components import objects_of
@@ -14,28 +18,27 @@ from tests.charts.monitoring.test_alerts import needs_promtool, promtool
 
 RULES = {rule["name"]["as"]: rule for rule in configuration()["rules"] if "name" in rule}
 (BUSINESS,) = [rule for rule in configuration()["rules"] if "name" not in rule]
-POD = 'reporter="destination",namespace="fraud",pod="scorer-1"'
+GROUPS = [group for group in rule_groups() if group["name"] == "serving"]
+PROXY = 'reporter="destination",namespace="fraud",pod="scorer-1"'
+SERVER = 'model="scorer",namespace="fraud",pod="scorer-1"'
 BUCKET = "istio_request_duration_milliseconds_bucket"
-RECORDED: dict[str, tuple[dict[str, str], str]] = {
-    # 2 requests a second, each of half a second: 60 in 30 s, and one of them is worked on at any time
-    "requests_per_second": ({f"istio_requests_total{{{POD}}}": "0+60x20"}, "2"),
-    "model_requests_in_flight": ({f"istio_request_duration_milliseconds_sum{{{POD}}}": "0+30000x20"}, "1"),
-    "model_response_time_p95_seconds": (
-        {
-            f'{BUCKET}{{{POD},le="250"}}': "0+0x20",
-            f'{BUCKET}{{{POD},le="500"}}': "0+60x20",
-            f'{BUCKET}{{{POD},le="+Inf"}}': "0+60x20",
-        },
-        "0.4875",
-    ),
-    "request_milliseconds_p95": (
-        {
-            f'{BUCKET}{{{POD},le="250"}}': "0+0x20",
-            f'{BUCKET}{{{POD},le="500"}}': "0+60x20",
-            f'{BUCKET}{{{POD},le="+Inf"}}': "0+60x20",
-        },
-        "487.5",
-    ),
+IN_MESH = {
+    f'{BUCKET}{{{PROXY},le="250"}}': "0+0x20",
+    f'{BUCKET}{{{PROXY},le="500"}}': "0+60x20",
+    f'{BUCKET}{{{PROXY},le="+Inf"}}': "0+60x20",
+}
+OUTSIDE = {
+    f'model_request_seconds_bucket{{{SERVER},le="0.25"}}': "0+0x20",
+    f'model_request_seconds_bucket{{{SERVER},le="0.5"}}': "0+60x20",
+    f'model_request_seconds_bucket{{{SERVER},le="+Inf"}}': "0+60x20",
+}
+Recorded = dict[str, tuple[dict[str, str], str]]
+# 2 requests a second, each of half a second: 60 in 30 s, and one of them is worked on at any time
+BY_PROXIES: Recorded = {
+    "requests_per_second": ({f"istio_requests_total{{{PROXY}}}": "0+60x20"}, "2"),
+    "model_requests_in_flight": ({f"istio_request_duration_milliseconds_sum{{{PROXY}}}": "0+30000x20"}, "1"),
+    "model_response_time_p95_seconds": (IN_MESH, "0.4875"),
+    "request_milliseconds_p95": (IN_MESH, "487.5"),
     "requests_in_flight": (
         {
             'http_requests_in_flight{namespace="fraud",pod="scorer-1",handler="predict"}': "3x20",
@@ -44,7 +47,15 @@ RECORDED: dict[str, tuple[dict[str, str], str]] = {
         "4",
     ),
 }
+BY_SERVERS: Recorded = {
+    **BY_PROXIES,
+    "requests_per_second": ({f"model_request_seconds_count{{{SERVER}}}": "0+60x20"}, "2"),
+    "model_requests_in_flight": ({f"model_request_seconds_sum{{{SERVER}}}": "0+30x20"}, "1"),
+    "model_response_time_p95_seconds": (OUTSIDE, "0.4875"),
+    "request_milliseconds_p95": (OUTSIDE, "487.5"),
+}
 """Series of one pod by metric, a sample every 30 seconds, and the value of the metric."""
+measured = pytest.mark.parametrize("recorded", [BY_PROXIES, BY_SERVERS], ids=["by proxies", "by servers"])
 
 
 def asked(rule: Any, series: str, *, matchers: str = 'namespace="fraud",pod="scorer-1"', by: str = "pod") -> str:
@@ -56,12 +67,21 @@ def asked(rule: Any, series: str, *, matchers: str = 'namespace="fraud",pod="sco
     return query
 
 
+def rules_and_tests(tests: list[Any]) -> dict[str, Any]:
+    """Files for promtool: tests of the recording rules that the adapter reads."""
+    return {
+        "rules": {"groups": GROUPS},
+        "queries": {"rule_files": ["rules.yaml"], "evaluation_interval": "30s", "tests": tests},
+    }
+
+
 @needs_promtool
+@measured
 @pytest.mark.promise("scaling-by-metrics")
-def test_every_metric_of_pods_has_the_right_value_on_recorded_series(tmp_path: Path) -> None:
-    assert set(RECORDED) == set(RULES)
+def test_every_metric_of_pods_has_the_right_value_on_recorded_series(tmp_path: Path, recorded: Recorded) -> None:
+    assert set(recorded) == set(RULES)
     tests = []
-    for name, (series, value) in RECORDED.items():
+    for name, (series, value) in recorded.items():
         other = {one.replace("scorer-1", "scorer-2"): values for one, values in series.items()}
         query = asked(RULES[name], RULES[name]["seriesQuery"].partition("{")[0])
         tests.append(
@@ -77,10 +97,10 @@ def test_every_metric_of_pods_has_the_right_value_on_recorded_series(tmp_path: P
                 ],
             }
         )
-    found = promtool(tmp_path, "test", "rules", "queries.yaml", queries={"rule_files": [], "tests": tests})
+    found = promtool(tmp_path, "test", "rules", "queries.yaml", **rules_and_tests(tests))
     assert found.returncode == 0, found.stdout + found.stderr
     tests[0]["promql_expr_test"][0]["exp_samples"][0]["value"] = 3.0  # type: ignore[index]
-    wrong = promtool(tmp_path, "test", "rules", "queries.yaml", queries={"rule_files": [], "tests": tests})
+    wrong = promtool(tmp_path, "test", "rules", "queries.yaml", **rules_and_tests(tests))
     assert wrong.returncode == 1
 
 
@@ -105,19 +125,24 @@ def test_a_figure_of_the_business_is_that_of_the_namespace_which_two_servers_scr
 
 
 @needs_promtool
-@pytest.mark.parametrize("name", RULES)
-def test_a_rule_finds_the_series_that_its_query_reads(tmp_path: Path, name: str) -> None:
+@measured
+def test_a_rule_finds_the_series_that_its_query_reads(tmp_path: Path, recorded: Recorded) -> None:
     """The adapter lists series by one selector, and asks for them by another."""
-    series, _ = RECORDED[name]
-    selector = RULES[name]["seriesQuery"]
-    case = {
-        "interval": "30s",
-        "input_series": [{"series": one, "values": values} for one, values in series.items()],
-        "promql_expr_test": [
-            {"expr": f"count({selector})", "eval_time": "5m", "exp_samples": [{"value": len(series)}]}
-        ],
-    }
-    found = promtool(tmp_path, "test", "rules", "queries.yaml", queries={"rule_files": [], "tests": [case]})
+    tests = [
+        {
+            "interval": "30s",
+            "input_series": [{"series": one, "values": values} for one, values in series.items()],
+            "promql_expr_test": [
+                {
+                    "expr": f"count({RULES[name]['seriesQuery']}) > bool 0",
+                    "eval_time": "5m",
+                    "exp_samples": [{"value": 1}],
+                }
+            ],
+        }
+        for name, (series, _) in recorded.items()
+    ]
+    found = promtool(tmp_path, "test", "rules", "queries.yaml", **rules_and_tests(tests))
     assert found.returncode == 0, found.stdout + found.stderr
 
 

@@ -16,6 +16,7 @@ from aws_cdk import aws_s3 as s3
 
 from charts.kit.objects import namespace
 from charts.kit.rbac import service_account
+from charts.monitoring.prometheus.objects import model_servers
 from kubernetes_rehearsal.programs.store import Store
 from kubernetes_rehearsal.programs.table import read_table
 from mlplatform_constructs.charts import ComponentChart
@@ -32,21 +33,8 @@ SYSTEM = {
 }
 _SECONDS = 300
 _RETRIES = 3
-_SCRAPED = """
-scrape_configs:
-  - job_name: models
-    scrape_interval: 2s
-    kubernetes_sd_configs: [{role: pod, namespaces: {names: [churn]}}]
-    relabel_configs:
-      - {source_labels: [__meta_kubernetes_pod_annotation_prometheus_io_scrape], regex: "true", action: keep}
-      - source_labels: [__meta_kubernetes_pod_container_init]
-        regex: "true"
-        action: drop
-      - source_labels: [__meta_kubernetes_pod_ip, __meta_kubernetes_pod_annotation_prometheus_io_port]
-        separator: ":"
-        target_label: __address__
-      - {source_labels: [__meta_kubernetes_pod_annotation_prometheus_io_path], target_label: __metrics_path__}
-"""
+_SERVERS = {**model_servers(), "kubernetes_sd_configs": [{"role": "pod", "namespaces": {"names": [TEAM]}}]}
+_SCRAPED = json.dumps({"scrape_configs": [{**_SERVERS, "scrape_interval": "2s"}]})  # JSON is YAML
 _CALL = """
 import sys, time, urllib.error, urllib.request
 request = urllib.request.Request(sys.argv[1], sys.argv[2].encode(), {"Content-Type": "application/json"})
@@ -305,13 +293,13 @@ def test_a_server_that_fetched_its_model_from_s3_answers_with_the_predictions_of
 
 
 @pytest.mark.promise("model-server", "dashboards-and-alerts")
-def test_prometheus_scrapes_the_server_where_its_annotations_say(
+def test_prometheus_measures_the_server_by_the_job_of_the_platform(
     models_cluster: CloudCluster, server: ModelServer, samples: tuple[Path, list[Any]]
 ) -> None:
     given = {"name": "records", "datatype": "BYTES", "shape": [1], "data": [json.dumps(samples[1][0]["record"])]}
     url = f"{server.prediction_url}/v2/models/{MODEL}/infer"
     call(models_cluster, "once-more", CALLER, url, {"inputs": [given]})
-    query = quote(f'sum(model_infer_request_success_total{{model="{MODEL}"}}) > 0')
+    query = quote(f'sum(model_request_seconds_count{{model="{MODEL}",response_code="200"}}) > 0')
     path = f"/api/v1/namespaces/{MONITORING}/services/prometheus:web/proxy/api/v1/query?query={query}"
 
     def counted() -> list[Any]:

@@ -146,6 +146,7 @@ def gpu_server(app: cdk8s.App) -> list[Mapping[str, Any]]:
         image=SHELL,
         port=8080,
         health="/hostname",
+        metrics_path=None,
         resources=Resources(cpu="50m", memory="64Mi", scratch="64Mi", gpus=1),
         replicas=ScaleFromZero(most=1, triggers=(waiting,), idle_seconds=5, poll_seconds=2),
         placement={"nodeSelector": {"mlplatform/accelerator": "nvidia"}},
