@@ -55,7 +55,8 @@ class Airflow(Section):
         "Folder of the DAGs in this repository. They can import mlplatform_components.", default="examples/airflow"
     )
     version: Literal["2.10.3", "2.11.0", "3.0.6"] = key(
-        "Version of Airflow. MWAA upgrades an environment in place, and cannot downgrade it. The example DAG needs 3.",
+        "Version of Airflow. MWAA changes the minor version in place; another major version needs a new environment. "
+        "The example DAG needs 3.",
         default="3.0.6",
     )
     environment_class: Literal["mw1.micro", "mw1.small", "mw1.medium", "mw1.large", "mw1.xlarge", "mw1.2xlarge"] = key(

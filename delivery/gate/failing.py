@@ -90,6 +90,17 @@ def _minor(change: Change) -> Iterator[tuple[str, str]]:
         yield what, f'EKS goes one minor at a time; deploy kubernetes = "{first}" first, then the next one'
 
 
+def _airflow(change: Change) -> Iterator[tuple[str, str]]:
+    """https://docs.aws.amazon.com/mwaa/latest/userguide/upgrading-environment.html"""
+    old, new = (text_of(one.properties.get("AirflowVersion", "")) for one in (change.before, change.after))
+    if old and new and old.partition(".")[0] != new.partition(".")[0]:
+        why = (
+            "MWAA changes minors in place, but no major; keep workloads.airflow.version, or remove "
+            "[workloads.airflow], delete the stack, whose history of runs is lost, and add the table again"
+        )
+        yield f"AirflowVersion: {old} -> {new}", why
+
+
 def _downgrades(changes: Changes) -> Iterator[Finding]:
     """https://docs.aws.amazon.com/eks/latest/userguide/update-cluster.html"""
     for change in changes.changed:
@@ -278,6 +289,7 @@ _JUDGES = {
     "AWS::ElasticLoadBalancingV2::TargetGroup": (_health_checks,),
     "AWS::FSx::FileSystem": (_growth,),
     "AWS::Kinesis::Stream": (_shards,),
+    "AWS::MWAA::Environment": (_airflow,),
     "AWS::RDS::DBInstance": (_growth,),
 }
 """What is compared of each type."""
