@@ -52,10 +52,13 @@ class PlatformStage(Stage):
     def __init__(self, scope: Construct, id: str, *, settings: Account) -> None:
         super().__init__(scope, id, env=Environment(account=settings.account, region=settings.region))
         self.account_stacks = AccountStacks(self, settings)
+        catalog = Catalog.load(registry=settings.image_registry)
         self.clusters: dict[str, ClusterStacks] = {}
         addresses: Counter[str] = Counter()
         for name in settings.clusters:
-            stacks = ClusterStacks(self, name, settings, account=self.account_stacks, addresses_in_use=addresses)
+            stacks = ClusterStacks(
+                self, name, settings, account=self.account_stacks, catalog=catalog, addresses_in_use=addresses
+            )
             addresses.update(stacks.cluster.cluster.addresses_by_zone)
             self.clusters[name] = stacks
         self._admit_pipelines()
@@ -238,6 +241,7 @@ class ClusterStacks:
     """A cluster, and the services that it gets before its first application.
 
     :param name: of the cluster in the account file.
+    :param catalog: the components, with their images and charts as the account takes them.
     :param addresses_in_use: addresses by zone that the clusters before may take from the same subnets.
     """
 
@@ -248,6 +252,7 @@ class ClusterStacks:
         settings: Account,
         *,
         account: AccountStacks,
+        catalog: Catalog,
         addresses_in_use: Mapping[str, int],
     ) -> None:
         self.cluster = ClusterStack(
@@ -262,7 +267,7 @@ class ClusterStacks:
             people=account.identity.people if account.identity else (),
         )
         lustre = settings.storage.lustre
-        self._catalog = Catalog.load(registry=settings.image_registry)
+        self._catalog = catalog
         self.services = ClusterServicesStack(
             stage,
             f"{_words(name)}Services",

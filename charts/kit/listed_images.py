@@ -104,7 +104,7 @@ class _Known:
             yield place, text
 
     def _in_text(self, text: str, settings: bool) -> Iterator[str]:
-        found = [match[0] for match in _REFERENCE.finditer(text)]
+        found = [match[0] for match in _REFERENCE.finditer(text)] if "/" in text else []  # most texts have none
         if settings:
             found += [match["value"] for match in _SETTING.finditer(text) if match["value"].lower() not in _FLAGS]
         yield from (name for name in dict.fromkeys(found) if name not in self._references)

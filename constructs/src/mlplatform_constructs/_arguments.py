@@ -48,7 +48,6 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     :raises ConfigurationError: at the call, for the first argument that does not match.
     """
     signature = inspect.signature(function)
-    hints = functools.cache(lambda: typing.get_type_hints(function))
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -61,11 +60,17 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
                 inspect.Parameter.VAR_POSITIONAL,
                 inspect.Parameter.VAR_KEYWORD,
             )
-            if not variadic and (problem := mismatch(value, hints().get(name, Any))):
+            if not variadic and (problem := mismatch(value, _hints(function).get(name, Any))):
                 raise ConfigurationError(f"{_place(given) or function.__qualname__}: {name} {problem}")
         return function(*args, **kwargs)
 
     return call
+
+
+@functools.cache
+def _hints(annotated: Any) -> Mapping[str, Any]:
+    """The resolved annotations of a function or class."""
+    return typing.get_type_hints(annotated)
 
 
 def check_fields(value: Any, place: str = "") -> None:
@@ -74,7 +79,7 @@ def check_fields(value: Any, place: str = "") -> None:
     :param place: what messages begin with. Default: the name of the class.
     :raises ConfigurationError: for the first field that does not match.
     """
-    hints = typing.get_type_hints(type(value))
+    hints = _hints(value.__class__)
     for field in dataclasses.fields(value):
         given = getattr(value, field.name)
         hint = hints[field.name]

@@ -12,6 +12,7 @@ from .kinds import GroupKind, Kind, kind_of
 from .names import name_problem
 from .object_rules import object_problems
 from .objects import CRD, Key, KubernetesObject, group_of, part, unusable
+from .schemas import Schema
 from .tokens import is_token
 from .validation import problems
 from .waves import WAVE_ANNOTATION, Wave, wave_named, wave_of_builtin
@@ -53,6 +54,7 @@ class _Reader:
 
     def __init__(self, contents: ClusterContents, bodies: Sequence[Body]) -> None:
         self._contents = contents
+        self._found: dict[int, list[str]] = {}
         sound = [body for body in bodies if body["kind"] in (CRD, *WEBHOOKS) and self._is_sound(body)]
         definitions = [Definition.read(body) for body in sound if body["kind"] == CRD]
         self.set = ObjectSet(
@@ -66,9 +68,15 @@ class _Reader:
     def _is_sound(self, body: Body) -> bool:
         """Whether a definition or webhook is valid, so that other objects can depend on it."""
         schema = self._contents.core.schema(body["apiVersion"], body["kind"])
-        if schema is None or any(True for _ in problems(body, schema)):
+        if schema is None or self._problems(body, schema):
             return False
         return body["kind"] != CRD or not list(_undefining(body))
+
+    def _problems(self, body: Body, schema: Schema) -> list[str]:
+        """What the schema refuses. An object is compared once, although definitions and webhooks are read twice."""
+        if id(body) not in self._found:
+            self._found[id(body)] = list(problems(body, schema))
+        return self._found[id(body)]
 
     def add(self, body: Body) -> list[str]:
         """Add an object to the set, unless its kind is unknown.
@@ -82,7 +90,7 @@ class _Reader:
         except ValueError as error:
             return [f"{Key(group, name, namespace, body['metadata']['name'])}: {error}"]
         key = Key(group, name, "" if kind.namespaced is False else namespace, body["metadata"]["name"])
-        found, wave = list(problems(body, kind.schema)), Wave.CONFIGURATION
+        found, wave = [*self._problems(body, kind.schema)], Wave.CONFIGURATION
         if not found:  # each field is what it should be
             found += _undefining(body) if name == CRD else _mismatches(body, group)
             if kind.definition is None:
