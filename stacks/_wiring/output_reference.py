@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from aws_cdk import CfnOutput, CfnResource, CrossStackReferences, Fn, ReferenceStrength, Stack
+from aws_cdk import CfnOutput, CfnResource, Fn, ReferenceStrength, Stack
 from constructs import Construct, IConstruct
 
 
@@ -28,5 +28,5 @@ def refer_by_output(*scopes: IConstruct, exported: bool = True) -> None:
     strength = ReferenceStrength.BOTH if exported else ReferenceStrength.WEAK
     for scope in scopes:
         for found in scope.node.find_all():
-            if CfnResource.is_cfn_resource(found):
-                CrossStackReferences.of(found).produce(strength)
+            if isinstance(found, CfnResource):
+                found.apply_cross_stack_reference_strength(strength)

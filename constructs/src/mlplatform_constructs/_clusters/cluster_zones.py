@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from aws_cdk import aws_ec2 as ec2
 
@@ -28,7 +29,7 @@ class ClusterZone:
     subnets: tuple[ec2.ISubnet, ...]
     blocks: tuple[ipaddress.IPv4Network, ...]
 
-    @property
+    @cached_property
     def subnet_ids(self) -> tuple[str, ...]:
         return tuple(subnet.subnet_id for subnet in self.subnets)
 

@@ -80,4 +80,4 @@ class CredentialPropagation(Construct):
             association = role.node.try_find_child("Association")
             if isinstance(association, eks.CfnPodIdentityAssociation):
                 self._associations.append(association.attr_association_id)
-            self._wait.node.add_dependency(role)
+        self._wait.node.add_dependency(*roles)

@@ -4,12 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar, Protocol, cast
 
-from aws_cdk import Annotations, Fn, Token
+from aws_cdk import Annotations, Fn
 from aws_cdk import aws_eks_v2 as eks
 from aws_cdk import aws_iam as iam
 from constructs import Construct, IConstruct
 
-from .._arguments import ConfigurationError, checked
+from .._arguments import ConfigurationError, checked, is_token
 from .._kubernetes.any_cluster import AnyCluster, WrapsCluster, cluster_of
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -69,7 +69,7 @@ class WorkloadIdentity(ABC):
         self._given = cluster
         self._cluster = cast(eks.Cluster, cluster_of("WorkloadIdentity", cluster))
         # Kept at the cluster, so that two strategies of one cluster do not give a service account two roles.
-        self._roles: dict[tuple[str, str], str] = self._cluster.__dict__.setdefault(_ATTRIBUTE, {})
+        self._roles: dict[tuple[str, str], WorkloadRole] = self._cluster.__dict__.setdefault(_ATTRIBUTE, {})
 
     @staticmethod
     def pod_identity(cluster: AnyCluster) -> "WorkloadIdentity":
@@ -104,25 +104,26 @@ class WorkloadIdentity(ABC):
         """
         self._check(scope, namespace, service_account)
         role = self._role(scope, id, namespace, service_account)
-        self._roles[namespace, service_account] = role.node.path
+        self._roles[namespace, service_account] = role
         return role
 
     @abstractmethod
     def _role(self, scope: Construct, id: str, namespace: str, service_account: str) -> WorkloadRole: ...
 
     def _check(self, scope: Construct, namespace: str, service_account: str) -> None:
-        place = f"{scope.node.path}: "
-        if not Token.is_unresolved(namespace) and not _DNS_LABEL.fullmatch(namespace):
+        if not is_token(namespace) and not _DNS_LABEL.fullmatch(namespace):
             raise ConfigurationError(
-                f"{place}namespace must be one exact name, got {namespace!r}; Kubernetes has no such name"
+                f"{scope.node.path}: namespace must be one exact name, got {namespace!r}; Kubernetes has no such name"
             )
-        if not Token.is_unresolved(service_account) and not _DNS_SUBDOMAIN.fullmatch(service_account):
+        if not is_token(service_account) and not _DNS_SUBDOMAIN.fullmatch(service_account):
             raise ConfigurationError(
-                f"{place}service_account must be one exact name, got {service_account!r}; Kubernetes has no such name"
+                f"{scope.node.path}: service_account must be one exact name, got {service_account!r}; "
+                "Kubernetes has no such name"
             )
         if there := self._roles.get((namespace, service_account)):
             raise ConfigurationError(
-                f"{place}service account {namespace}/{service_account} already has {there}; grant to that"
+                f"{scope.node.path}: service account {namespace}/{service_account} already has "
+                f"{there.node.path}; grant to that"
             )
 
 

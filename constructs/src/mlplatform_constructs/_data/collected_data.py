@@ -93,7 +93,7 @@ class CollectedData(Construct):
     @checked
     def grant_read(self, grantee: iam.IGrantable, prefix: str = "*") -> iam.Grant:
         """Allow ``grantee`` to list, read and decrypt objects under ``prefix``, such as ``cleansed/*``."""
-        check_prefix(self.node.path, prefix)
+        check_prefix(self, prefix)
         grant = grant_read_objects(grantee, self._bucket, prefix)
         if self._key is None:
             return grant

@@ -9,7 +9,7 @@ from aws_cdk import aws_iam as iam
 from constructs import IConstruct
 
 from .._arguments import ConfigurationError, is_token
-from .acknowledge import acknowledge_wildcard_of
+from .acknowledge import acknowledge_wildcards_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +57,8 @@ def grant_permissions(owner: IConstruct, grantee: iam.IGrantable, permissions: S
 
     :raises ConfigurationError: for a grantee of another account or without policies, where it would have no effect.
     """
-    for resource, why in {resource: each.why for each in permissions for resource in each.resources}.items():
-        if "*" in resource:
-            acknowledge_wildcard_of(grantee, resource, why)
+    reasons = {resource: each.why for each in permissions for resource in each.resources if "*" in resource}
+    acknowledge_wildcards_of(grantee, reasons)
     first, *rest = permissions
     grants = [
         grant_in_account(owner, grantee, actions=first.actions, resources=first.resources, conditions=first.conditions),
@@ -81,7 +80,8 @@ def grant_in_account(
     :raises ConfigurationError: for a grantee of another account or without policies, where it would have no effect.
     """
     grant = _grant(grantee, Permission(actions=actions, resources=resources, conditions=conditions))
-    account, own = grantee.grant_principal.principal_account, Stack.of(owner).account
+    principal = grantee if isinstance(grantee, iam.Role) else grantee.grant_principal  # a role is its own
+    account, own = principal.principal_account, Stack.of(owner).account
     foreign = account is not None and not is_token(account) and not is_token(own) and account != own
     if foreign or not grant.success:
         whose = f"is of account {account}" if foreign else "has no policies"

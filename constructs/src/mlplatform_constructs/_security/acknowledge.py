@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, cast
 
 import jsii
@@ -12,21 +13,31 @@ from constructs import IConstruct, IValidation
 
 from .._arguments import is_token
 
+_ATTRIBUTE = "_mlplatform_late_acknowledgments"
 _PARTITION = re.compile(r"\$\{Token\[AWS\.Partition[^]]*\]\}")
 
 
 def acknowledge_wildcard(scope: IConstruct, resource: str, reason: str) -> None:
-    """Except one resource with a wildcard from AwsSolutions-IAM5, for policies below ``scope``.
+    """Except one resource with a wildcard from AwsSolutions-IAM5, for policies below ``scope``."""
+    _acknowledge_wildcards(scope, {resource: reason})
+
+
+def _acknowledge_wildcards(scope: IConstruct, reasons: Mapping[str, str]) -> None:
+    """Except resources with wildcards, each with its reason.
 
     cdk-nag names a finding by the resource as the template spells it, which for a value of another stack is known only
     after all stacks are resolved. An id with a token fits no finding, so the exception is recorded then; the partition
     is spelt the same everywhere.
     """
-    found = _PARTITION.sub("<AWS::Partition>", resource)
-    if is_token(found):
-        scope.node.add_validation(_LateAcknowledgment(scope, resource, reason))
-    else:
-        _acknowledge(scope, found, reason)
+    known = {}
+    for resource, reason in reasons.items():
+        found = _PARTITION.sub("<AWS::Partition>", resource)
+        if is_token(found):
+            _LateAcknowledgments.of(scope).add(resource, reason)
+        else:
+            known[found] = reason
+    if known:
+        _acknowledge(scope, known)
 
 
 def acknowledge_objects(scope: IConstruct, bucket_arn: str, prefix: str) -> None:
@@ -41,10 +52,10 @@ def acknowledge_granted_objects(grantee: iam.IGrantable, bucket: s3.IBucket, pre
         acknowledge_objects(scope, bucket.bucket_arn, prefix)
 
 
-def acknowledge_wildcard_of(grantee: iam.IGrantable, resource: str, reason: str) -> None:
-    """Except one resource with a wildcard for the policies of a grantee."""
+def acknowledge_wildcards_of(grantee: iam.IGrantable, reasons: Mapping[str, str]) -> None:
+    """Except resources with wildcards for the policies of a grantee, each with its reason."""
     if scope := _policies_of(grantee):
-        acknowledge_wildcard(scope, resource, reason)
+        _acknowledge_wildcards(scope, reasons)
 
 
 def _policies_of(grantee: iam.IGrantable) -> IConstruct | None:
@@ -52,6 +63,8 @@ def _policies_of(grantee: iam.IGrantable) -> IConstruct | None:
 
     A function or an instance is granted by its role, which is created next to it.
     """
+    if isinstance(grantee, iam.Role):
+        return grantee  # its own principal
     for each in (grantee.grant_principal, grantee):
         if getattr(each, "node", None):
             return cast(IConstruct, each)
@@ -59,20 +72,41 @@ def _policies_of(grantee: iam.IGrantable) -> IConstruct | None:
 
 
 @jsii.implements(IValidation)
-class _LateAcknowledgment:
+class _LateAcknowledgments:
     """Acknowledges when stacks validate: references between them are resolved, the compliance pack runs later."""
 
-    def __init__(self, scope: IConstruct, resource: str, reason: str) -> None:
-        self._scope, self._resource, self._reason = scope, resource, reason
+    def __init__(self, scope: IConstruct) -> None:
+        self._scope = scope
+        self._reasons: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, scope: IConstruct) -> "_LateAcknowledgments":
+        """Those of a construct, kept with it: the object of an imported role takes no other attributes."""
+        kept = scope.__dict__
+        if _ATTRIBUTE not in kept:
+            kept[_ATTRIBUTE] = cls(scope)
+            scope.node.add_validation(kept[_ATTRIBUTE])
+        return cast(_LateAcknowledgments, kept[_ATTRIBUTE])
+
+    def add(self, resource: str, reason: str) -> None:
+        self._reasons[resource] = reason
 
     @jsii.member(jsii_name="validate")
     def validate(self) -> list[str]:
-        _acknowledge(self._scope, _as_found(Stack.of(self._scope).resolve(self._resource)), self._reason)
+        found = Stack.of(self._scope).resolve(list(self._reasons))
+        reasons = zip(map(_as_found, found), self._reasons.values(), strict=True)
+        _acknowledge(self._scope, dict(reasons))
         return []
 
 
-def _acknowledge(scope: IConstruct, found: str, reason: str) -> None:
-    Validations.of(scope).acknowledge(Acknowledgment(id=f"AwsSolutions-IAM5[Resource::{found}]", reason=reason))
+def _acknowledge(scope: IConstruct, reasons: Mapping[str, str]) -> None:
+    """:param reasons: by the resource as cdk-nag spells it."""
+    Validations.of(scope).acknowledge(
+        *(
+            Acknowledgment(id=f"AwsSolutions-IAM5[Resource::{found}]", reason=reason)
+            for found, reason in reasons.items()
+        )
+    )
 
 
 def _as_found(value: Any) -> str:

@@ -80,14 +80,14 @@ class DataBucket(Construct):
 
         :param listing: whether it may list them. Default: True; False with :meth:`grant_list`, which covers it.
         """
-        check_prefix(self.node.path, prefix)
+        check_prefix(self, prefix)
         reading = grant_read_objects(grantee, self.bucket, prefix, listing=listing)
         return reading.combine(self.key.grant(grantee, "kms:Decrypt"))
 
     @checked
     def grant_write(self, grantee: iam.IGrantable, prefix: str = "*") -> iam.Grant:
         """Allow ``grantee`` to store objects under ``prefix``, but not to read or delete them."""
-        check_prefix(self.node.path, prefix)
+        check_prefix(self, prefix)
         writing = grant_objects(
             grantee,
             self.bucket,
@@ -108,7 +108,7 @@ class DataBucket(Construct):
     @checked
     def grant_delete(self, grantee: iam.IGrantable, prefix: str = "*") -> iam.Grant:
         """Allow ``grantee`` to delete objects under ``prefix``; former versions are retained for ``restore_days``."""
-        check_prefix(self.node.path, prefix)
+        check_prefix(self, prefix)
         return grant_objects(grantee, self.bucket, prefix, "s3:DeleteObject")
 
     @checked
@@ -155,21 +155,27 @@ class DataBucket(Construct):
     def _refuse_other_encryption(self) -> None:
         """https://docs.aws.amazon.com/AmazonS3/latest/userguide/specifying-kms-encryption.html"""
         with_headers = {_ALGORITHM: "false"}
-        for sid, conditions in {
+        anybody, objects = iam.AnyPrincipal(), self.bucket.arn_for_objects("*")
+        refused = {
             "RefuseOtherEncryption": {"Null": with_headers, "StringNotEquals": {_ALGORITHM: "aws:kms"}},
             "RefuseOtherKeys": {"Null": with_headers, "StringNotEquals": {_KEY: self.key.key_arn}},
             "RefuseCustomerKeys": {"Null": {_CUSTOMER_KEY: "false"}},
-        }.items():
-            self.bucket.add_to_resource_policy(
+        }
+        policy = self.bucket.policy
+        assert policy is not None  # it requires TLS
+        policy.document.add_statements(
+            *(
                 iam.PolicyStatement(
                     sid=sid,
                     effect=iam.Effect.DENY,
-                    principals=[iam.AnyPrincipal()],
+                    principals=[anybody],
                     actions=["s3:PutObject"],
-                    resources=[self.bucket.arn_for_objects("*")],
+                    resources=[objects],
                     conditions=conditions,
                 )
+                for sid, conditions in refused.items()
             )
+        )
 
     def _send_events(self) -> None:
         """By the bucket's own property: the ``Bucket`` class would do it with a function and a custom resource."""

@@ -4,24 +4,22 @@ from collections.abc import Mapping
 
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
+from constructs import IConstruct
 
 from .._arguments import ConfigurationError, is_token
 from .._security.acknowledge import acknowledge_granted_objects
 
 
-def check_prefix(place: str, prefix: str) -> None:
-    """Refuse a prefix that no key can have, or that accidentally means everything.
-
-    :param place: path of the construct for the grant.
-    """
+def check_prefix(owner: IConstruct, prefix: str) -> None:
+    """Refuse a prefix that no key can have, or that accidentally means everything."""
     if not prefix or prefix.startswith("/"):
         raise ConfigurationError(
-            f"{place}: prefix must not be empty or start with '/', got {prefix!r}; "
+            f"{owner.node.path}: prefix must not be empty or start with '/', got {prefix!r}; "
             "'team/*' names what is under 'team/', '*' everything"
         )
     if "*" not in prefix and not is_token(prefix):
         raise ConfigurationError(
-            f"{place}: prefix must end with '*', got {prefix!r}, which is one object; "
+            f"{owner.node.path}: prefix must end with '*', got {prefix!r}, which is one object; "
             f"use '{prefix.rstrip('/')}/*' for what is under it"
         )
 
@@ -76,10 +74,10 @@ def _grant(
             grantee=grantee, actions=actions, resource_arns=[arn], resource=bucket
         )
     grant = iam.Grant.add_to_principal(grantee=grantee, actions=actions, resource_arns=[arn], conditions=conditions)
-    account, own = grantee.grant_principal.principal_account, bucket.env.account
+    principal = grantee if isinstance(grantee, iam.Role) else grantee.grant_principal  # a role is its own
+    account, own = principal.principal_account, bucket.env.account
     if not grant.success or (account and account != own and not is_token(account) and not is_token(own)):
-        principals = [grantee.grant_principal]
         bucket.add_to_resource_policy(
-            iam.PolicyStatement(principals=principals, actions=actions, resources=[arn], conditions=conditions)
+            iam.PolicyStatement(principals=[principal], actions=actions, resources=[arn], conditions=conditions)
         )
     return grant

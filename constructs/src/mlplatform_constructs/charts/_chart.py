@@ -54,12 +54,11 @@ class ComponentChart(cdk8s.Chart):
         :raises ConfigurationError: if a construct makes an object that the chart has already.
         """
         objects: list[Any] = list(self._manifests.values())
-        if self.node.children:
-            seen = dict(self._manifests)
-            for manifest in super().to_json():
-                self._refuse_duplicate(manifest, seen)
-                seen[identity(manifest)] = manifest
-                objects.append(manifest)
+        seen = dict(self._manifests)
+        for manifest in super().to_json():
+            self._refuse_duplicate(manifest, seen)
+            seen[identity(manifest)] = manifest
+            objects.append(manifest)
         if not self._changes:
             return objects
         changed = copy.deepcopy(objects)
