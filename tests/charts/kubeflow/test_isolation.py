@@ -356,6 +356,17 @@ def test_of_the_pods_of_a_team_only_steps_of_pipelines_reach_the_metadata_store(
         assert not TENANCY.connects(source, METADATA_PROXY), source
 
 
+@pytest.mark.parametrize("team", TEAMS)
+def test_who_can_label_a_pod_as_a_step_can_run_any_step(team: str) -> None:
+    viewer = {"kind": "ServiceAccount", "name": "default-viewer", "namespace": team}
+    makers = [("", "pods"), ("apps", "deployments"), ("batch", "jobs"), ("kubeflow.org", "notebooks")]
+    for subject, runs_steps in [*((one, True) for one in people(team)), (viewer, False)]:
+        verbs = ("create", "update", "patch")
+        labels = [TENANCY.may(subject, verb, kind, team, group) for group, kind in makers for verb in verbs]
+        assert any(labels) == runs_steps, subject
+        assert TENANCY.may(subject, "create", "workflows", team, "argoproj.io") == runs_steps, subject
+
+
 def test_the_page_of_runs_opens_artifacts_in_the_name_of_a_person_alone() -> None:
     assert not TENANCY.calls(PAGE, proxy("two"))
     assert not TENANCY.calls(PAGE, proxy("two"), user="stranger@example.com")
