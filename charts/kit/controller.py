@@ -6,7 +6,7 @@ from typing import Any
 
 from charts.kit import network, workloads
 from charts.kit.objects import Manifest, metadata
-from charts.kit.rbac import access, lease_rules
+from charts.kit.rbac import access, lease_rules, rule
 
 _ADMISSION = "admissionregistration.k8s.io/v1"
 
@@ -23,6 +23,8 @@ class Webhook:
     :param fail: whether an object is refused if the webhook does not respond. Default: True.
     :param namespaces: selector of the namespaces. Default: all.
     :param objects: selector of the objects. Default: all.
+    :param review: version of the review that the server answers. A server that names no version in its answers knows
+        only ``v1beta1``: the API server takes such an answer as a failure of ``v1``. Default: ``v1``.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Webhook:
     fail: bool = True
     namespaces: Manifest | None = None
     objects: Manifest | None = None
+    review: str = "v1"
 
     def to_json(self, service: str, namespace: str) -> dict[str, Any]:
         """The API object, without the certificate authority, which the issuer of the certificate adds."""
@@ -42,7 +45,7 @@ class Webhook:
         address = {"name": service, "namespace": namespace, "path": self.path, "port": 443}
         return {
             "name": self.name,
-            "admissionReviewVersions": ["v1"],
+            "admissionReviewVersions": [self.review],
             "clientConfig": {"service": address},
             "failurePolicy": "Fail" if self.fail else "Ignore",
             "rules": [
@@ -102,6 +105,8 @@ class Controller:
     :param cluster: RBAC rules in the whole cluster.
     :param local: RBAC rules in its own namespace, besides those of the election.
     :param lease: name of the lease of the election. Default: the controller's name; None: it elects no leader.
+    :param elects_by_config_map: whether the election also needs a ConfigMap of the lease's name, as in controllers on
+        controller-runtime 0.11 and older. Without the right to it no replica ever leads.
     :param ports: number by name, such as ``{"metrics": 8080, "health": 8081}``. A port ``metrics`` gets a Service.
     :param probes: from :func:`charts.kit.workloads.http_probes`.
     :param mounts: name of the volume by path.
@@ -122,6 +127,7 @@ class Controller:
     cluster: Sequence[Manifest] = ()
     local: Sequence[Manifest] = ()
     lease: str | None = ""
+    elects_by_config_map: bool = False
     command: Sequence[str] = ()
     args: Sequence[str] = ()
     env: Mapping[str, str | Manifest] = field(default_factory=dict)
@@ -143,7 +149,7 @@ class Controller:
 
     def objects(self) -> list[Manifest]:
         """Everything of the controller. Its custom resources are data of the component."""
-        election = [] if self.lease is None else lease_rules(self.lease or self.name)
+        election = [] if self.lease is None else self._election(self.lease or self.name)
         deployment = workloads.deployment(
             self.name,
             self.namespace,
@@ -160,6 +166,10 @@ class Controller:
             *self._network(),
             *(self._admission(self.webhook) if self.webhook else []),
         ]
+
+    def _election(self, lease: str) -> list[Manifest]:
+        config_map = [rule("", "configmaps", "create"), rule("", "configmaps", "get update", names=[lease])]
+        return [*lease_rules(lease), *(config_map if self.elects_by_config_map else [])]
 
     def _pod(self) -> dict[str, Any]:
         ports, mounts, volumes = dict(self.ports), dict(self.mounts), dict(self.volumes)

@@ -33,6 +33,8 @@ SIGN_IN_SERVICE = f"oauth2-proxy.{AUTH_NAMESPACE}.svc.cluster.local"
 OIDC_CLIENT = "kubeflow"
 OIDC_SECRET = "client-secret"
 """The client of Dex by which people sign in, and the file with its secret."""
+METADATA_PROXY, METADATA_PROXY_PORT = "metadata-envoy-service", 9090
+"""The Service by which the web page of Pipelines reads what runs recorded."""
 TEAM_LABEL = {"app.kubernetes.io/part-of": "kubeflow-profile"}
 """Label of the namespaces of teams."""
 
@@ -158,6 +160,7 @@ def pod_default(
     volumes: Mapping[str, Manifest] | None = None,
     mounts: Mapping[str, str] | None = None,
     tolerations: Sequence[Manifest] = (),
+    service_account: str = "",
 ) -> dict[str, Any]:
     """A PodDefault for pods with the label of its own name and the value ``true``.
 
@@ -167,6 +170,7 @@ def pod_default(
     :param volumes: source of the volume by name.
     :param mounts: name of the volume by path in every container.
     :param tolerations: of the pod.
+    :param service_account: as which the pod runs, whatever it names itself. Default: what it names.
     """
     spec: dict[str, Any] = {
         "env": [{"name": key, "value": value} for key, value in (env or {}).items()],
@@ -174,6 +178,7 @@ def pod_default(
         "volumes": [{"name": key, **source} for key, source in (volumes or {}).items()],
         "volumeMounts": [{"name": volume, "mountPath": path} for path, volume in (mounts or {}).items()],
         "tolerations": [dict(each) for each in tolerations],
+        "serviceAccountName": service_account,
     }
     return {
         "apiVersion": "kubeflow.org/v1alpha1",

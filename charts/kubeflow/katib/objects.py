@@ -10,11 +10,11 @@ from typing import Any
 
 from constructs import Construct
 
-from charts.kit import network, workloads
+from charts.kit import istio, network, workloads
 from charts.kit.chart import ComponentChart
 from charts.kit.controller import Controller, Webhook, WebhookServer
 from charts.kit.images import Images
-from charts.kit.objects import Manifest, config_map, metadata, selector
+from charts.kit.objects import Manifest, config_map, selector
 from charts.kit.rbac import ALL, READ, aggregated_role, rule, service_account
 from charts.kit.security import RESTRICTED_POD, run_as
 from charts.kit.stores import Database
@@ -31,6 +31,7 @@ _TEMPLATES = "trial-templates"
 _MANAGER_PORT, _UI_PORT = 6789, 8080
 _METRICS, _HEALTH, _WEBHOOK = 8080, 18080, 8443
 _USER = 1000
+_OUTSIDE_THE_MESH = "The controller and the pods of trials run without a sidecar."
 _AGGREGATE = "rbac.authorization.kubeflow.org/aggregate-to-kubeflow"
 _ALGORITHMS = {
     "bayesianoptimization": "skopt",
@@ -298,7 +299,7 @@ def _manager(image: str, database: Database, placement: Manifest) -> list[Manife
     """It keeps no state itself. It is ready while the database answers, and restarts for no fault of the database.
 
     In the mesh, because a database in the cluster admits it by its service account. Trials and the controller are
-    outside of the mesh, so its own port takes what the network policy lets through, encrypted or not.
+    outside of the mesh, so its own port takes what the network policy lets through, encrypted or not, from any caller.
     """
     container = workloads.container(
         _MANAGER,
@@ -330,15 +331,6 @@ def _manager(image: str, database: Database, placement: Manifest) -> list[Manife
         security=run_as(_USER),
         placement=placement,
     )
-    accepts: Manifest = {
-        "apiVersion": "security.istio.io/v1",
-        "kind": "PeerAuthentication",
-        "metadata": metadata(_MANAGER, NAMESPACE),
-        "spec": {
-            "selector": {"matchLabels": selector(_MANAGER)},
-            "portLevelMtls": {str(_MANAGER_PORT): {"mode": "PERMISSIVE"}},
-        },
-    }
     callers = [network.pods_of(NAMESPACE, {"app.kubernetes.io/name": name}) for name in (_CONTROLLER, _UI)]
     collectors: Manifest = {"namespaceSelector": {"matchLabels": INJECTED}}
     return [
@@ -349,7 +341,10 @@ def _manager(image: str, database: Database, placement: Manifest) -> list[Manife
             {**pod, "automountServiceAccountToken": False},
             pod_labels={"sidecar.istio.io/inject": "true"},
         ),
-        accepts,
+        istio.plaintext_ports(_MANAGER, NAMESPACE, _MANAGER_PORT, reason=_OUTSIDE_THE_MESH),
+        istio.authorization_policy(
+            _MANAGER, NAMESPACE, {"to": [{"operation": {"ports": [str(_MANAGER_PORT)]}}]}, pods=selector(_MANAGER)
+        ),
         workloads.service(_MANAGER, NAMESPACE, {"grpc-api": (_MANAGER_PORT, "api")}),
         workloads.disruption_budget(_MANAGER, NAMESPACE),
         network.takes(_MANAGER, NAMESPACE, network.allow(*callers, collectors, ports=["api"])),

@@ -11,6 +11,7 @@ from constructs import Construct
 
 from charts.kit import istio, network
 from charts.kit.chart import ComponentChart
+from charts.kit.kubeflow import METADATA_PROXY, METADATA_PROXY_PORT
 from charts.kit.objects import Manifest, config_map, selector
 from charts.kit.rbac import service_account
 from charts.kit.security import run_as
@@ -20,11 +21,10 @@ from charts.kit.workloads import container, deployment, disruption_budget, pod, 
 
 SERVER = "metadata-grpc-server"
 SERVICE = "metadata-grpc-service"
-PROXY = "metadata-envoy-service"
+PROXY = METADATA_PROXY
 NAMESPACE = "kubeflow"
 PORT = 8080
 
-_PROXY_PORT = 9090
 _USER = 1000
 _MESSAGE_BYTES = 100 * 1024 * 1024
 _OUTSIDE_THE_MESH = "The steps of pipelines record what they made, and run without a sidecar."
@@ -127,13 +127,13 @@ class MetadataStore(ComponentChart):
                     "envoy",
                     proxy_image,
                     args=["/etc/envoy/envoy.json"],
-                    ports={"http": _PROXY_PORT},
+                    ports={"http": METADATA_PROXY_PORT},
                     probes=tcp_probes("http"),
                     mounts={"/etc/envoy": "configuration", "/tmp": "scratch"},
                     read_only=["/etc/envoy"],
                     resources=resources(cpu="20m", memory="64Mi"),
                 ),
-                port=_PROXY_PORT,
+                port=METADATA_PROXY_PORT,
                 gateway=gateway,
                 prefix="/ml_metadata",
                 rewrite=None,
@@ -250,7 +250,7 @@ def _proxy_configuration() -> dict[str, Any]:
         "admin": _address("127.0.0.1", 9901),
         "static_resources": {
             "listeners": [
-                {"name": "web", **_address("0.0.0.0", _PROXY_PORT), "filter_chains": [{"filters": [manager]}]}
+                {"name": "web", **_address("0.0.0.0", METADATA_PROXY_PORT), "filter_chains": [{"filters": [manager]}]}
             ],
             "clusters": [cluster],
         },

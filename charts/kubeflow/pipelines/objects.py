@@ -6,7 +6,7 @@ https://github.com/kubeflow/pipelines/tree/2.16.1
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from constructs import Construct
 
@@ -14,10 +14,17 @@ from charts.kit import istio, network
 from charts.kit.chart import ComponentChart
 from charts.kit.controller import Controller, Webhook, WebhookServer
 from charts.kit.images import Images as CatalogImages
-from charts.kit.kubeflow import NAMESPACE, PIPELINES_AUDIENCE, USER_HEADER, team_roles
+from charts.kit.kubeflow import (
+    METADATA_PROXY,
+    METADATA_PROXY_PORT,
+    NAMESPACE,
+    PIPELINES_AUDIENCE,
+    USER_HEADER,
+    team_roles,
+)
 from charts.kit.objects import Manifest, config_map, selector
 from charts.kit.rbac import ALL, READ, access, rule
-from charts.kit.security import run_as
+from charts.kit.security import RESTRICTED_CONTAINER, run_as
 from charts.kit.stores import ArtifactStore, Database
 from charts.kit.web_app import web_app
 from charts.kit.workloads import (
@@ -200,6 +207,9 @@ def _api(images: Images, database: Database, artifacts: ArtifactStore, placement
         "DEFAULT_SECURITY_CONTEXT_RUN_AS_USER": str(_USER),
         "DEFAULT_SECURITY_CONTEXT_RUN_AS_GROUP": "0",
         "DEFAULT_SECURITY_CONTEXT_RUN_AS_NON_ROOT": "true",
+        # The program does not start without an address of the visualization server, which is not installed.
+        "ML_PIPELINE_VISUALIZATIONSERVER_SERVICE_HOST": "visualization.invalid",
+        "ML_PIPELINE_VISUALIZATIONSERVER_SERVICE_PORT": "8888",
         "V2_DRIVER_IMAGE": images.driver,
         "V2_LAUNCHER_IMAGE": images.launcher,
         "DB_DRIVER_NAME": "mysql",
@@ -272,6 +282,11 @@ def _ui(images: Images, artifacts: ArtifactStore, gateway: str, placement: Manif
         "KUBEFLOW_USERID_HEADER": USER_HEADER,
         "KUBEFLOW_USERID_PREFIX": "",
         "FRONTEND_SERVER_NAMESPACE": from_field("metadata.namespace"),
+        # By name: the variables that the kubelet adds are missing in a pod that starts before the Services exist.
+        "ML_PIPELINE_SERVICE_HOST": f"{API}.{NAMESPACE}.svc.cluster.local",
+        "ML_PIPELINE_SERVICE_PORT": str(_HTTP),
+        "METADATA_ENVOY_SERVICE_SERVICE_HOST": f"{METADATA_PROXY}.{NAMESPACE}.svc.cluster.local",
+        "METADATA_ENVOY_SERVICE_SERVICE_PORT": str(METADATA_PROXY_PORT),
         "ALLOW_CUSTOM_VISUALIZATIONS": "false",
         "DISABLE_GKE_METADATA": "true",
         "VIEWER_TENSORBOARD_POD_TEMPLATE_SPEC_PATH": "/etc/config/viewer-pod-template.json",
@@ -282,7 +297,6 @@ def _ui(images: Images, artifacts: ArtifactStore, gateway: str, placement: Manif
         **_log_archive(artifacts),
         **_object_store(artifacts),
     }
-    template = {"spec": {"serviceAccountName": RUNNER, "securityContext": run_as(_USER)}}
     main = container(
         "ui",
         images.ui,
@@ -295,7 +309,7 @@ def _ui(images: Images, artifacts: ArtifactStore, gateway: str, placement: Manif
     )
     name = "ml-pipeline-ui-configmap"
     return [
-        config_map(name, NAMESPACE, {"viewer-pod-template.json": json.dumps(template)}),
+        config_map(name, NAMESPACE, {"viewer-pod-template.json": json.dumps(_viewer_pod())}),
         *web_app(
             UI,
             NAMESPACE,
@@ -360,6 +374,16 @@ def _agent(
         deployment(name, NAMESPACE, spec, replicas=1, pod_labels=_IN_MESH),
         network.takes(name, NAMESPACE),
     ]
+
+
+def _viewer_pod() -> dict[str, Any]:
+    """What the pods of TensorBoards of runs have besides image and arguments, which their controller sets.
+
+    TensorBoard writes its own files.
+    """
+    security = {**RESTRICTED_CONTAINER, "readOnlyRootFilesystem": False}
+    server = {"name": "tensorboard", "resources": resources(cpu="50m", memory="1Gi"), "securityContext": security}
+    return {"spec": {"serviceAccountName": RUNNER, "securityContext": run_as(_USER), "containers": [server]}}
 
 
 def _viewer(image: str, placement: Manifest) -> list[Manifest]:
@@ -432,6 +456,7 @@ def _cache(images: Images, database: Database, placement: Manifest) -> list[Mani
                     mutating=True,
                     fail=False,
                     objects={"matchLabels": {"pipelines.kubeflow.org/cache_enabled": "true"}},
+                    review="v1beta1",
                 )
             ],
             port=_CACHE_PORT,

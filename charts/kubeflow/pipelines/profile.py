@@ -7,14 +7,14 @@ from constructs import Construct
 from charts.kit import network
 from charts.kit.chart import ComponentChart
 from charts.kit.objects import Manifest, config_map
-from charts.kit.rbac import service_account
+from charts.kit.rbac import access, rule
 from charts.kit.security import run_as
 from charts.kit.stores import ArtifactStore
 from charts.kit.synced_secrets import secret_volume, synced_secret
 from charts.kit.workloads import container, deployment, http_probes, pod, resources, service
 from charts.kubeflow.pipelines.objects import ARTIFACT_PROXY, RUNNER, UI
 
-_PORT = 3000
+_PORT, _VIEWER_PORT = 3000, 6006
 _KEYS = "/etc/object-store-keys"
 _USER = 1000
 
@@ -54,18 +54,22 @@ class PipelinesProfile(ComponentChart):
                 profile,
                 {"METADATA_GRPC_SERVICE_HOST": host, "METADATA_GRPC_SERVICE_PORT": str(port)},
             ),
+            _viewers(profile),
             *_proxy(profile, ui_image, artifacts),
         )
         if artifacts.keys and keys:
             region, arn = keys
             self.add(
                 synced_secret(artifacts.keys, profile, region=region, keys_by_arn={arn: ["accessKey", "secretKey"]}),
-                service_account(ARTIFACT_PROXY, profile),
+                *access(ARTIFACT_PROXY, profile, local=[rule("", "secrets", "get", names=[artifacts.keys])]),
             )
 
 
 def _launcher(profile: str, artifacts: ArtifactStore) -> dict[str, str]:
-    """The driver reads ``providers`` as YAML, of which JSON is a part."""
+    """The driver reads ``providers`` as YAML, of which JSON is a part.
+
+    Each artifact keeps its provider. The proxy takes the endpoint for an address, which starts with the protocol.
+    """
     credentials = (
         {
             "fromEnv": False,
@@ -75,7 +79,7 @@ def _launcher(profile: str, artifacts: ArtifactStore) -> dict[str, str]:
         else {"fromEnv": True}
     )
     provider = {
-        "endpoint": artifacts.endpoint,
+        "endpoint": f"{'https' if artifacts.secure else 'http'}://{artifacts.endpoint}",
         "region": artifacts.region,
         "disableSSL": not artifacts.secure,
         "forcePathStyle": bool(artifacts.keys),
@@ -85,6 +89,14 @@ def _launcher(profile: str, artifacts: ArtifactStore) -> dict[str, str]:
         "defaultPipelineRoot": artifacts.root(profile),
         "providers": json.dumps({"s3": {"default": provider}}, indent=2),
     }
+
+
+def _viewers(profile: str) -> Manifest:
+    """The web page opens the TensorBoards of runs, whose pods their controller labels."""
+    page = network.pods_of("kubeflow", {"app.kubernetes.io/name": UI})
+    return network.network_policy(
+        "viewers", profile, pods={"app": "viewer"}, ingress=[network.allow(page, ports=[_VIEWER_PORT])]
+    )
 
 
 def _proxy(profile: str, image: str, artifacts: ArtifactStore) -> list[Manifest]:
@@ -105,6 +117,7 @@ def _proxy(profile: str, image: str, artifacts: ArtifactStore) -> list[Manifest]
                 if artifacts.keys
                 else {}
             ),
+            "FRONTEND_SERVER_NAMESPACE": profile,  # where it looks for the Secret that an artifact names
             "ARTIFACTS_SERVICE_PROXY_ENABLED": "false",
             "DISABLE_GKE_METADATA": "true",
         },

@@ -51,6 +51,7 @@ class PodDefaults(ComponentChart):
                         operations="CREATE",
                         mutating=True,
                         namespaces={"matchLabels": TEAM_LABEL},
+                        review="v1beta1",
                     )
                 ],
                 port=4443,

@@ -42,6 +42,8 @@ NAMESPACE_LABELS: Mapping[str, str] = {
     "pod-security.kubernetes.io/enforce": "baseline",  # the rest of `restricted` is a policy that knows TensorBoard
 }
 
+_KATIB, _SUGGESTIONS = "katib-controller", 6789
+"""It asks the pods that search in the namespace of a team, at this port, which values to try next."""
 _WITH_ITS_NAMESPACE = {"mlplatform-constructs/wave": "namespaces"}
 """A claim goes with its namespace: alone it would wait for pods that only the end of the namespace stops."""
 
@@ -122,6 +124,7 @@ def _namespace(team: Team) -> dict[str, Any]:
 
 def _network(team: str) -> list[Manifest]:
     controller = NOTEBOOK_CONTROLLER.partition("/")[2]
+    katib = pods_of(NAMESPACE, selector(_KATIB))
     peers = [
         {"podSelector": {}},
         pods_of(GATEWAY_NAMESPACE, GATEWAY_PODS),
@@ -130,6 +133,7 @@ def _network(team: str) -> list[Manifest]:
     return [
         deny_all(team),
         network_policy("team-and-gateway", team, ingress=[allow(*peers, ports=[])]),
+        network_policy("experiments", team, ingress=[allow(katib, ports=[_SUGGESTIONS])]),
         network_policy("metrics", team, ingress=[scraped(METRICS_PORT, PROXY_METRICS_PORT, SPARK_PORT)]),
     ]
 
@@ -141,6 +145,7 @@ def _storage(team: Team) -> Manifest:
         description="Buckets of the team in S3, by its AWS role",
         env=team.environment,
         annotations=team.pod_annotations,
+        service_account=SERVICE_ACCOUNT,
     )
 
 

@@ -49,6 +49,7 @@ class TensorboardController(ComponentChart):
             resources=resources(cpu="50m", memory="128Mi"),
             cluster=_CLUSTER_RULES,
             lease="kubeflow-tensorboard-controller",
+            elects_by_config_map=True,
             security=run_as(_USER),
             placement=placement,
         )

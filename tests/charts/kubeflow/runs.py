@@ -65,13 +65,14 @@ def charts(artifacts: ArtifactStore, connect: Any) -> dict[str, ComponentChart]:
     }
 
 
-def profile(name: str, artifacts: ArtifactStore = BUCKET) -> PipelinesProfile:
+def profile(name: str, artifacts: ArtifactStore = BUCKET, keys: tuple[str, str] | None = None) -> PipelinesProfile:
     return PipelinesProfile(
         cdk8s.App(outdir="/dev/null"),
         "Profile",
         profile=name,
         ui_image=CATALOG.images.reference("kfp-frontend"),
         artifacts=artifacts,
+        keys=keys,
         metadata=("metadata-grpc-service.kubeflow", 8080),
     )
 

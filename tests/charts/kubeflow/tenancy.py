@@ -7,7 +7,7 @@ its policy of the mesh. Everything else is the platform's own objects.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Self
 
 from charts.kit.istio import GATEWAY_ACCOUNT, GATEWAY_NAMESPACE, GATEWAY_PODS, principal
 from charts.kit.kubeflow import GATEWAY_PRINCIPAL, NOTEBOOK_CONTROLLER, PIPELINES_UI, USER_HEADER
@@ -55,15 +55,37 @@ def added_by_controllers(team: str, owner: str) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod with its labels and service account."""
+    """A pod with its labels and service account.
+
+    :param ports: number by name.
+    :param outside: ports that its sidecar leaves alone. A pod without a sidecar has no identity in the mesh.
+    """
 
     namespace: str
     account: str
     labels: tuple[tuple[str, str], ...] = ()
+    ports: tuple[tuple[str, int], ...] = ()
+    sidecar: bool = True
+    outside: tuple[int, ...] = ()
 
     @property
     def principal(self) -> str:
-        return principal(f"{self.namespace}/{self.account}")
+        return principal(f"{self.namespace}/{self.account}") if self.sidecar else ""
+
+    @classmethod
+    def of(cls, workload: Object) -> Self:
+        """The pods of a Deployment or StatefulSet in a namespace of the mesh."""
+        template = workload["spec"]["template"]
+        labels, annotations = template["metadata"]["labels"], template["metadata"].get("annotations", {})
+        ports = [port for container in template["spec"]["containers"] for port in container.get("ports", [])]
+        return cls(
+            workload["metadata"]["namespace"],
+            template["spec"]["serviceAccountName"],
+            tuple(labels.items()),
+            tuple((port["name"], port["containerPort"]) for port in ports),
+            labels.get("sidecar.istio.io/inject") != "false",
+            tuple(int(port) for port in annotations.get("traffic.sidecar.istio.io/excludeInboundPorts", "").split()),
+        )
 
 
 GATEWAY = Pod(GATEWAY_NAMESPACE, GATEWAY_ACCOUNT.partition("/")[2], tuple(GATEWAY_PODS.items()))
@@ -82,8 +104,11 @@ class Tenancy:
             for one in of_kind(self._objects, "Namespace")
         }
 
-    def connects(self, source: Pod, target: Pod) -> bool:
-        """Whether network policies let one pod open a connection to another, at any port."""
+    def connects(self, source: Pod, target: Pod, port: int | None = None) -> bool:
+        """Whether network policies let one pod open a connection to another.
+
+        :param port: Default: any port.
+        """
         policies = [
             one["spec"]
             for one in of_kind(self._objects, "NetworkPolicy")
@@ -93,7 +118,14 @@ class Tenancy:
         ]
         if not policies:
             return True
-        peers = [peer for spec in policies for rule in spec.get("ingress", []) for peer in rule.get("from", [{}])]
+        known = {port, *(name for name, number in target.ports if number == port)}
+        rules = [
+            rule
+            for spec in policies
+            for rule in spec.get("ingress", [])
+            if port is None or "ports" not in rule or known & {one["port"] for one in rule["ports"]}
+        ]
+        peers = [peer for rule in rules for peer in rule.get("from", [{}])]
         return any(self._is_peer(peer, source, target.namespace) for peer in peers)
 
     def _is_peer(self, peer: Object, source: Pod, home: str) -> bool:
@@ -104,7 +136,24 @@ class Tenancy:
             near = source.namespace == home or not peer
         return near and _selects(peer.get("podSelector", {}), dict(source.labels))
 
-    def calls(self, source: Pod, target: Pod, *, path: str = "/", user: str = "") -> bool:
+    def reaches(self, source: Pod, target: Pod, port: int, *, path: str = "/", user: str = "") -> bool:
+        """Whether a call arrives: by the network, and by the sidecar of the target if it has one at this port."""
+        if not self.connects(source, target, port):
+            return False
+        if not target.sidecar or port in target.outside:
+            return True
+        encrypted = source.sidecar or self._takes_plaintext(target, port)
+        return encrypted and self.calls(source, target, path=path, user=user, port=port)
+
+    def _takes_plaintext(self, target: Pod, port: int) -> bool:
+        return any(
+            one["spec"].get("portLevelMtls", {}).get(str(port), {}).get("mode") == "PERMISSIVE"
+            for one in of_kind(self._objects, "PeerAuthentication")
+            if one["metadata"]["namespace"] == target.namespace
+            and _selects(one["spec"]["selector"], dict(target.labels))
+        )
+
+    def calls(self, source: Pod, target: Pod, *, path: str = "/", user: str = "", port: int | None = None) -> bool:
         """Whether the mesh lets one pod call another with this header of identity, which any pod can write.
 
         Without a policy that selects the target, Istio allows every call.
@@ -119,7 +168,7 @@ class Tenancy:
             action: [spec for spec in policies if spec.get("action", "ALLOW") == action] for action in ("DENY", "ALLOW")
         }
         matched = {
-            action: any(_admits(rule, source, path, user) for spec in specs for rule in spec.get("rules", []))
+            action: any(_admits(rule, source, path, user, port) for spec in specs for rule in spec.get("rules", []))
             for action, specs in found.items()
         }
         return not matched["DENY"] and (not found["ALLOW"] or matched["ALLOW"])
@@ -160,12 +209,12 @@ def _is(subject: Object, other: Object) -> bool:
     return all(subject.get(key) == other.get(key) for key in ("kind", "name", "namespace"))
 
 
-def _admits(rule: Object, source: Pod, path: str, user: str) -> bool:
+def _admits(rule: Object, source: Pod, path: str, user: str, port: int | None) -> bool:
     senders = [one["source"] for one in rule.get("from", [])]
     operations = [one["operation"] for one in rule.get("to", [])]
     return (
         (not senders or any(_is_sender(source, one) for one in senders))
-        and (not operations or any(_matches(path, one.get("paths", ["*"])) for one in operations))
+        and (not operations or any(_is_operation(one, path, port) for one in operations))
         and all(_holds(one, source, user) for one in rule.get("when", []))
     )
 
@@ -178,8 +227,11 @@ def _is_sender(source: Pod, sender: Object) -> bool:
     return named and source.principal not in sender.get("notPrincipals", [])
 
 
-def _matches(path: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(path, pattern) for pattern in patterns)
+def _is_operation(operation: Object, path: str, port: int | None) -> bool:
+    """Methods of HTTP are not compared."""
+    assert operation.keys() <= {"paths", "ports", "methods"}, "no other condition on operations is known here"
+    at_port = port is None or str(port) in operation.get("ports", [str(port)])
+    return at_port and any(fnmatchcase(path, pattern) for pattern in operation.get("paths", ["*"]))
 
 
 def _holds(condition: Object, source: Pod, user: str) -> bool:

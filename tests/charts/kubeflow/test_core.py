@@ -318,7 +318,8 @@ def test_no_policy_of_a_team_admits_another_team() -> None:
             for rule in policy["spec"].get("ingress", [])
             for peer in rule["from"]
         ]
-        assert len(peers) == 4  # its own pods, the gateway, the controller of notebooks, and Prometheus for metrics
+        # Its own pods, the gateway, the controllers of notebooks and experiments, and Prometheus for metrics.
+        assert len(peers) == 5
         assert all(peer.get("namespaceSelector") != {} for peer in peers)
 
 
@@ -331,6 +332,27 @@ def test_pods_of_a_team_find_its_bucket_and_file_systems_by_label() -> None:
     assert claims["training-data"]["storageClassName"] == "training-data"
     assert "volumeName" not in claims["training-data"], "a volume is reserved for the claim, whatever its name"
     assert {"name": "AWS_REGION", "value": "eu-west-1"} in defaults["platform-storage"]["env"]
+
+
+def test_a_tensorboard_that_asks_for_the_bucket_runs_as_who_reads_it() -> None:
+    """Its controller names no service account, and that of the namespace has no role in AWS."""
+    (found,) = [one for one in team("churn") if place(one) == "churn/platform-storage"]
+    accounts = {place(one): one["metadata"].get("annotations", {}) for one in of_kind(team("churn"), "ServiceAccount")}
+    assert "eks.amazonaws.com/role-arn" in accounts[f"churn/{found['spec']['serviceAccountName']}"]
+
+
+def test_the_controller_of_tensorboards_may_hold_both_locks_of_its_election() -> None:
+    """https://github.com/kubernetes-sigs/controller-runtime/blob/v0.11.0/pkg/leaderelection/leader_election.go"""
+    (role,) = of_kind(OBJECTS["kubeflow/tensorboard_controller"], "Role")
+    rights = {
+        (resource, verb): rule.get("resourceNames")
+        for rule in role["rules"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    for resource in ("leases", "configmaps"):
+        assert rights[resource, "create"] is None
+        assert rights[resource, "get"] == rights[resource, "update"] == ["kubeflow-tensorboard-controller"]
 
 
 @pytest.mark.promise("no-long-lived-keys")

@@ -130,6 +130,7 @@ def test_trials_outside_of_the_mesh_reach_the_port_of_the_manager_and_no_other()
     (accepts,) = (one for one in objects() if one["kind"] == "PeerAuthentication")
     assert accepts["spec"] == {
         "selector": {"matchLabels": {"app.kubernetes.io/name": "katib-db-manager"}},
+        "mtls": {"mode": "STRICT"},
         "portLevelMtls": {"6789": {"mode": "PERMISSIVE"}},
     }
 

@@ -12,7 +12,7 @@ from charts.kit.chart import pod_specs
 from charts.kit.listed_images import unlisted_objects
 from charts.kit.stores import ArtifactStore
 from charts.kit.synced_secrets import secret_volume, synced_secret
-from tests.charts.kubeflow.runs import BUCKET, CATALOG, IN_CLUSTER, charts, database, rds
+from tests.charts.kubeflow.runs import BUCKET, CATALOG, IN_CLUSTER, charts, database, profile, rds
 from tests.outlines import outline
 
 
@@ -65,6 +65,52 @@ def test_a_store_in_the_cluster_is_reached_with_the_keys_of_its_secret(in_cluste
     repository = json.loads(configuration(in_cluster)["artifactRepository"])["s3"]
     assert repository["accessKeySecret"] == {"name": "object-store", "key": "accessKey"}
     assert repository["insecure"] is True
+
+
+def test_the_proxy_of_a_profile_reads_the_keys_that_an_artifact_names(in_cluster: dict[str, list[Any]]) -> None:
+    """An artifact keeps the provider of its run, by whose Secret and address the proxy looks for it."""
+    providers = json.loads(named(in_cluster["profile"], "ConfigMap", "kfp-launcher")["data"]["providers"])
+    store = providers["s3"]["default"]
+    assert store["endpoint"] == "http://seaweedfs.kubeflow:8333"
+    [spec] = pod_specs(named(in_cluster["profile"], "Deployment", "ml-pipeline-ui-artifact"))
+    assert environment(in_cluster["profile"], "ml-pipeline-ui-artifact")["FRONTEND_SERVER_NAMESPACE"] == "churn"
+    secret = store["credentials"]["secretRef"]["secretName"]
+    bound = named(with_keys(), "RoleBinding", "ml-pipeline-ui-artifact")
+    assert [one["name"] for one in bound["subjects"]] == [spec["serviceAccountName"]]
+    assert named(with_keys(), "Role", bound["roleRef"]["name"])["rules"] == [
+        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [secret], "verbs": ["get"]}
+    ]
+
+
+def with_keys() -> list[Any]:
+    """A profile whose keys of the store come from AWS."""
+    secret = "arn:aws:secretsmanager:eu-west-1:111111111111:secret:store-churn-AbCdEf"
+    found: list[Any] = profile("churn", IN_CLUSTER, keys=("eu-west-1", secret)).to_json()
+    return found
+
+
+def test_the_api_server_starts_without_the_server_of_visualizations(on_aws: dict[str, list[Any]]) -> None:
+    """It ends at once if no address is set, which the kubelet would set for a Service of this name.
+
+    https://github.com/kubeflow/pipelines/blob/2.16.1/backend/src/apiserver/client_manager/client_manager.go
+    """
+    api = environment(on_aws["pipelines"], "ml-pipeline")
+    variables = {f"ML_PIPELINE_VISUALIZATIONSERVER_SERVICE_{part}": api for part in ("HOST", "PORT")}
+    assert all(found.get(name) for name, found in variables.items())
+    services = [one["metadata"]["name"] for one in flat(on_aws) if one["kind"] == "Service"]
+    assert "ml-pipeline-visualizationserver" not in services
+
+
+def test_the_web_page_finds_its_servers_by_name(on_aws: dict[str, list[Any]]) -> None:
+    """Without these variables it asks its own pod, if it has started before the Services."""
+    ui = environment(on_aws["pipelines"], "ml-pipeline-ui")
+    services = {
+        f"{one['metadata']['name']}.kubeflow.svc.cluster.local": [str(port["port"]) for port in one["spec"]["ports"]]
+        for one in flat(on_aws)
+        if one["kind"] == "Service"
+    }
+    for server in ("ML_PIPELINE", "METADATA_ENVOY_SERVICE"):
+        assert ui[f"{server}_SERVICE_PORT"] in services[ui[f"{server}_SERVICE_HOST"]]
 
 
 def configuration(found: dict[str, list[Any]]) -> dict[str, str]:

@@ -191,6 +191,16 @@ def test_without_the_settings_of_steps_it_would_be_refused(
         offer(api, step(of_workflow={}, main={**main, "runAsNonRoot": False}))
 
 
+def test_the_tensorboard_of_a_run_passes(api: ApiClient) -> None:
+    """As its controller makes it of the template of the web page."""
+    found = runs.charts(runs.BUCKET, runs.rds)["pipelines"].to_json()
+    (settings,) = [one for one in of_kind(found, "ConfigMap") if "viewer-pod-template.json" in one["data"]]
+    spec = json.loads(settings["data"]["viewer-pod-template.json"])["spec"]
+    (server,) = spec["containers"]
+    image = "docker.io/tensorflow/tensorflow:2.20.0"
+    assert offer(api, pod({**spec, "containers": [{**server, "image": image}]}, "churn")) == "Pod"
+
+
 def test_the_proxy_of_artifacts_passes(api: ApiClient) -> None:
     for artifacts in (runs.BUCKET, runs.IN_CLUSTER):
         (found,) = of_kind(runs.profile("churn", artifacts).to_json(), "Deployment")

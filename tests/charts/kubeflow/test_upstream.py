@@ -57,7 +57,10 @@ def _facts_of(one: Any) -> Iterator[str]:
         case "Service":
             yield from (f"port {place(one)} {port['port']}" for port in one["spec"]["ports"])
         case "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration":
-            yield from (f"webhook {hook['clientConfig']['service']['path']}" for hook in one["webhooks"])
+            for hook in one["webhooks"]:
+                yield f"webhook {hook['clientConfig']['service']['path']}"
+                if (version := hook["admissionReviewVersions"][0]) != "v1":  # the one that the API server asks by
+                    yield f"review {version} of {hook['clientConfig']['service']['path']}"
         case "VirtualService":
             routes = [match for route in one["spec"]["http"] for match in route["match"]]
             yield from (f"route {route['uri']['prefix']}" for route in routes)
