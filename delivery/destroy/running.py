@@ -1,6 +1,7 @@
 """Refuses a destruction that AWS would refuse half-way, because something of a stack still runs."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -10,8 +11,8 @@ from delivery.errors import DeliveryError
 from delivery.sessions import Reader
 
 _APPLICATION = "AWS::EMRServerless::Application"
-_JOBS = ("Emr", "SageMaker")
-"""How the logical ids of security groups of jobs begin."""
+_JOBS = re.compile(r"Teams\w+?(Emr|SageMaker)\w*Group")
+"""Logical ids of security groups of jobs, which each team has."""
 _DELETABLE = frozenset({"CREATED", "STOPPED", "TERMINATED"})
 """https://docs.aws.amazon.com/emr-serverless/latest/APIReference/API_DeleteApplication.html"""
 
@@ -48,9 +49,7 @@ def refuse_running_jobs(destroyed: Iterable[Deployed], reader: Reader) -> None:
 
 
 def _groups_of_jobs(of: Deployed) -> list[str]:
-    return [
-        id for name, (type, id) in of.resources.items() if type == "AWS::EC2::SecurityGroup" and name.startswith(_JOBS)
-    ]
+    return [id for name, (type, id) in of.resources.items() if type == "AWS::EC2::SecurityGroup" and _JOBS.match(name)]
 
 
 def _interfaces(of: Deployed, groups: list[str], reader: Reader) -> Iterator[str]:

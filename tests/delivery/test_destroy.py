@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from delivery.assembly import stacks_of
 from delivery.destroy import __main__ as program
 from delivery.destroy.protection import unprotected, without_protection
 from delivery.destroy.remains import Deployed, how_to_delete
@@ -187,9 +188,22 @@ class Interfaces:
 
 
 def with_groups(make_stack: Any) -> Deployed:
-    groups = {"SageMakerSecurityGroup1": "sg1", "EmrClusterGroup1": "sg2", "Other": "sg3"}
+    groups = {"TeamschurnSageMakerSecurityGroup1": "sg1", "TeamschurnEmrClusterGroup1": "sg2", "Other": "sg3"}
     resources = {name: ("AWS::EC2::SecurityGroup", id) for name, id in groups.items()}
     return Deployed(make_stack({}, "dev-Workloads"), "arn", resources, {})
+
+
+def test_each_security_group_of_jobs_is_one_that_the_destruction_asks_about(
+    assembly: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    [stack] = [each for each in stacks_of("local", assembly) if each.name == "local-Workloads"]
+    groups = {name: ("AWS::EC2::SecurityGroup", name) for name in stack.resources("AWS::EC2::SecurityGroup")}
+    assert len(groups) == 4
+    for name in groups:
+        reader: Any = Interfaces(**{name: ["eni-1"]})
+        with pytest.raises(DeliveryError, match="local-Workloads: jobs still run"):
+            refuse_running_jobs([Deployed(stack, "arn", groups, {})], reader)
 
 
 def test_instances_of_a_job_refuse_the_destruction_with_the_commands_that_list_jobs(
