@@ -91,7 +91,7 @@ def add_to(stack: Stack, role: iam.Role) -> None:
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "churn"}}
     Manifests(stack, "Objects", cluster=cluster, objects=[namespace], after=[data, workspaces])
 
-    web = WebApp(
+    WebApp(
         ComponentChart(cdk8s.App(), "shop"),
         "Web",
         name="web",
@@ -103,4 +103,3 @@ def add_to(stack: Stack, role: iam.Role) -> None:
         gateway="shop/web",
         user=2000,
     )
-    Manifests(stack, "Web", cluster=cluster, objects=web.chart.to_json())
