@@ -47,11 +47,11 @@ synth: install ## synthesize all accounts into cdk.out, with the library's valid
 manifests: install ## the Kubernetes objects of an account, one file a component, in order of application: ACCOUNT=dev
 	python -m stacks.manifests $(ACCOUNT)
 
-rehearse: install ## deploy, redeploy, update and destroy one account's stacks in an AWS emulator: ACCOUNT=local NODES=1 KEEP=1 PORT=4566 STACKS="local/Data" KUBEFLOW=vanilla
-	python -m rehearsal $(ACCOUNT) $(if $(NODES),--nodes) $(if $(KEEP),--keep) $(if $(PORT),--port $(PORT)) $(if $(STACKS),--stacks $(STACKS)) $(if $(KUBEFLOW),--kubeflow $(KUBEFLOW))
+rehearse: install ## deploy, redeploy, update and destroy one account's stacks in an AWS emulator, on real nodes if possible: ACCOUNT=local NODES=0 KEEP=1 PORT=4566 STACKS="local/Data" KUBEFLOW=vanilla
+	python -m rehearsal $(ACCOUNT) --nodes $(or $(NODES),$(REHEARSAL_NODES),auto) $(if $(KEEP),--keep) $(if $(PORT),--port $(PORT)) $(if $(STACKS),--stacks $(STACKS)) $(if $(KUBEFLOW),--kubeflow $(KUBEFLOW))
 
 rehearse-options: install ## deploy the other options of Kubeflow in an AWS emulator, each as an update of the one before, and destroy
-	python -m rehearsal local --kubeflow vanilla rds-s3 cognito --stacks local/Metadata local/TrainingKubeflowTeams
+	python -m rehearsal local --nodes 0 --kubeflow vanilla rds-s3 cognito --stacks local/Metadata local/TrainingKubeflowTeams
 
 bootstrap: install ## print the commands that prepare every account for deployments: POLICIES=folder
 	@CDK_VALIDATION=false cdk synth --quiet && python -m delivery.bootstrap $(if $(POLICIES),--policies $(POLICIES))

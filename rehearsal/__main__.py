@@ -12,9 +12,10 @@ from typing import get_args
 from config.kubeflow import Deployment
 from config.loader import ConfigError
 from delivery.errors import DeliveryError
-from kubernetes_rehearsal.choice import NODES, missing_for_nodes
+from kubernetes_rehearsal.choice import NODES
 from rehearsal.cdk import platform_app
 from rehearsal.errors import RehearsalError
+from rehearsal.nodes import WANTED, choose_nodes
 from rehearsal.paths import CACHE
 from rehearsal.rehearsal import rehearse, rehearse_changes
 from rehearsal.settings import chosen
@@ -34,7 +35,12 @@ def main() -> int:
         "an update of the one before; the other steps are omitted",
     )
     parser.add_argument("--stacks", nargs="+", default=(), help="ids; only these and what they depend on. Default: all")
-    parser.add_argument("--nodes", action="store_true", help="on real nodes, and not at all where none can run")
+    parser.add_argument(
+        "--nodes",
+        choices=WANTED,
+        default=os.environ.get(NODES) or "0",
+        help=f"real nodes: 0 for none, 1 to require them, auto where this machine can run them. Default: {NODES}, or 0",
+    )
     parser.add_argument("--keep", action="store_true", help="do not destroy; keep running until an interrupt")
     parser.add_argument("--port", type=int, help="port on loopback; default: any free one")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder that one rehearsal at a time uses")
@@ -43,17 +49,13 @@ def main() -> int:
         parser.error("--kubeflow belongs to an account; leave it out with --app")
     if options.keep and len(options.kubeflow) > 1:
         parser.error("--keep with several options of --kubeflow would keep the last one; name that alone")
-    if options.nodes:
-        if lacks := missing_for_nodes():
-            print(f"rehearsal: not run on real nodes, because this machine lacks {', '.join(lacks)}")
-            return 0
-        os.environ[NODES] = "1"
     for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background job begins with interrupts ignored
         signal.signal(number, _interrupt)
     try:
-        if not options.app:
-            for option in options.kubeflow or [None]:
-                chosen(options.account, option)  # mistakes of the file first, before anything starts
+        accounts = []
+        if not options.app:  # mistakes of the file first, before anything starts
+            accounts = [chosen(options.account, option) for option in options.kubeflow or [None]]
+        choose_nodes(options.nodes, accounts)
         cache = options.cache.absolute()
         apps = [platform_app(options.account, kubeflow=option) for option in options.kubeflow or [None]]
         if len(apps) > 1:

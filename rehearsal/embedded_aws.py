@@ -22,7 +22,9 @@ from rehearsal.processes import Child
 from rehearsal.run import Run
 
 INSTANCE_TYPES = "REHEARSAL_INSTANCE_TYPES"
-_START_SECONDS = 120
+_START_SECONDS = 300
+_ANSWER_SECONDS = 600
+_PROOFS_SECONDS = 3600
 _LOG_LINES = 20
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # bypass the user's proxy
 
@@ -90,9 +92,9 @@ class EmbeddedAws:
 
     def proofs(self) -> dict[str, dict[str, Any]]:
         """The workloads of all clusters, in the format of the emulator's ``cluster_proofs``. Waits for workloads."""
-        return self._get("proofs", seconds=900)
+        return self._get("proofs", seconds=_PROOFS_SECONDS)
 
-    def _get(self, what: str, *, seconds: float = 60) -> dict[str, Any]:
+    def _get(self, what: str, *, seconds: float = _ANSWER_SECONDS) -> dict[str, Any]:
         with _DIRECT.open(f"{self.url}/_rehearsal/{what}", timeout=seconds) as answer:
             found: dict[str, Any] = json.load(answer)
             return found

@@ -23,7 +23,8 @@ from rehearsal.assembly import Assembly
 from rehearsal.embedded_aws import EmbeddedAws
 from rehearsal.errors import RehearsalError
 
-_WAIT_SECONDS = 60
+_WAIT_SECONDS = 300
+_ANSWER_SECONDS = 900
 _CDK = re.compile(r"(^|/)(Custom::|KubectlProvider/)")
 """Construct paths of functions that the CDK brings, whose answers are its own."""
 _STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
@@ -283,8 +284,8 @@ class Exercise:
             aws_secret_access_key=given["AWS_SECRET_ACCESS_KEY"],
             region_name=stack.region,
         )
-        s3 = {"addressing_style": "path"}
-        return session.client(service, endpoint_url=given["AWS_ENDPOINT_URL"], config=Config(s3=s3, read_timeout=120))
+        config = Config(s3={"addressing_style": "path"}, read_timeout=_ANSWER_SECONDS)
+        return session.client(service, endpoint_url=given["AWS_ENDPOINT_URL"], config=config)
 
 
 def _has_ended(client: Any, execution: str) -> bool:

@@ -14,6 +14,7 @@ class Proofs:
     :param idle: workloads without pods, because they have no replicas or match no node.
     :param callers: service accounts whose pods called AWS, each with its role.
     :param unrestricted: namespaces that enforce no pod security level.
+    :param replaced: restarts of containers whose pods were replaced, and whose new pods did not restart.
     :param findings: faults.
     """
 
@@ -22,6 +23,7 @@ class Proofs:
     idle: Sequence[str] = ()
     callers: Sequence[str] = ()
     unrestricted: Sequence[str] = ()
+    replaced: Sequence[str] = ()
     findings: Sequence[str] = ()
 
     @classmethod
@@ -37,5 +39,6 @@ class Proofs:
             [f"{name}: {place}" for name, one in clusters.items() for place in one["idle"]],
             [f"{name}: {caller}" for name, one in clusters.items() for caller in one["callers"]],
             [f"{name}: {space}" for name, one in clusters.items() for space in one["unrestricted"]],
+            [f"{name}: {restart}" for name, one in clusters.items() for restart in one["replaced"]],
             [f"{name}: {finding}" for name, one in clusters.items() for finding in one["findings"]],
         )

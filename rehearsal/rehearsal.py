@@ -1,6 +1,7 @@
 """The steps of the rehearsal. The first failure ends it."""
 
 import contextlib
+import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -171,7 +172,9 @@ def _prove(aws: EmbeddedAws) -> Proofs:
     proofs = Proofs.of(aws.proofs())
     if proofs.findings:
         faults = _number(len(proofs.findings), "fault")
-        raise RehearsalError("\n  ".join([f"{faults} in workloads on real nodes:", *proofs.findings]))
+        load, processors = os.getloadavg()[0], os.cpu_count()
+        where = f"real nodes, at a load average of {load:.0f} on {processors} processors"
+        raise RehearsalError("\n  ".join([f"{faults} in workloads on {where}:", *proofs.findings]))
     if proofs.running or proofs.stored_only or proofs.idle:
         narrator.say(
             f"{_number(len(proofs.running), 'workload')} ran, {len(proofs.stored_only)} stored only, "

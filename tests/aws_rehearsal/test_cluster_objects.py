@@ -22,6 +22,14 @@ def described(monkeypatch: pytest.MonkeyPatch) -> Described:
     return _described
 
 
+@pytest.fixture
+def all_described(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    monkeypatch.setenv("MINISTACK_TEST_NO_AUTOSTART", "1")
+    from aws_rehearsal.emulator.cluster_objects import _all_described
+
+    return _all_described
+
+
 def changed(**metadata: Any) -> dict[str, Any]:
     return {**SERVER, "metadata": {**SERVER["metadata"], **metadata}}
 
@@ -56,3 +64,23 @@ def test_a_change_of_the_content_is_detected(described: Described, later: dict[s
 def test_an_object_of_the_same_name_has_another_id(described: Described) -> None:
     assert described(changed(uid="2"))["uid"] == "2"
     assert described(SERVER) == {"uid": "1", "generation": 4, "content": described(SERVER)["content"]}
+
+
+def test_the_replicas_that_an_autoscaler_decides_on_are_no_change(all_described: Callable[..., Any]) -> None:
+    target = {"scaleTargetRef": {"kind": "Deployment", "name": "server"}}
+    autoscaler = {
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "server", "namespace": "team", "uid": "3"},
+        "spec": target,
+    }
+    name, both = "Deployment team/server", {"HorizontalPodAutoscaler team/server": autoscaler}
+    scaled = {**SERVER, "spec": {"replicas": 3}}
+    first, later = (all_described({name: found, **both})[name]["content"] for found in (SERVER, scaled))
+    assert first == later
+    assert all_described({name: SERVER})[name] != all_described({name: scaled})[name]
+
+
+def test_what_a_controller_made_is_omitted(all_described: Callable[..., Any]) -> None:
+    made = {"kind": "Job", "metadata": {"name": "j", "uid": "4", "ownerReferences": [{"uid": "5", "controller": True}]}}
+    owned = {"kind": "Secret", "metadata": {"name": "s", "uid": "6", "ownerReferences": [{"uid": "5"}]}}
+    assert list(all_described({"Job team/j": made, "Secret team/s": owned})) == ["Secret team/s"]

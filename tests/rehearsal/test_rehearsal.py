@@ -229,16 +229,6 @@ def test_kept_up_it_answers_where_it_says_until_an_interrupt_even_after_a_failur
     assert is_gone(emulator)
 
 
-def test_a_machine_that_cannot_run_nodes_is_reported_with_what_it_lacks(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["rehearsal", "local", "--nodes"])
-    monkeypatch.setattr("rehearsal.__main__.missing_for_nodes", lambda: ["root", "go/kubelet"])
-    assert main() == 0
-    said = "rehearsal: not run on real nodes, because this machine lacks root, go/kubelet\n"
-    assert capsys.readouterr().out == said
-
-
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [

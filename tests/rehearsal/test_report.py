@@ -118,6 +118,7 @@ def test_the_remarks_tell_what_ran_and_what_is_stored_only() -> None:
                 "idle": ["Deployment cert-manager/cert-manager"],
                 "callers": ["kube-system/karpenter as Karpenter"],
                 "unrestricted": ["amazon-cloudwatch"],
+                "replaced": ["Pod kube-system/metrics-server-1: container main: restarted 1 times"],
                 "findings": [],
             }
         }
@@ -128,6 +129,7 @@ def test_the_remarks_tell_what_ran_and_what_is_stored_only() -> None:
     assert "training: Deployment cert-manager/cert-manager" in text
     assert "training: kube-system/karpenter as Karpenter" in text
     assert "training: amazon-cloudwatch" in text
+    assert "training: Pod kube-system/metrics-server-1: container main: restarted 1 times" in text
     assert "workloads that are stored only" in text
     assert "everything that runs in pods" not in text
 
@@ -139,6 +141,7 @@ def test_proofs_name_the_cluster_of_a_fault() -> None:
         "idle": [],
         "callers": [],
         "unrestricted": [],
+        "replaced": [],
         "findings": ["Pod a/b: restarted"],
     }
     assert Proofs.of({"training": found}).findings == ["training: Pod a/b: restarted"]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from kubernetes_rehearsal.client import ApiFailure
+from kubernetes_rehearsal.proofs import workloads
 from kubernetes_rehearsal.proofs.admission import BadExample, check_pod_security, check_webhooks
 from kubernetes_rehearsal.proofs.changes import check_drain, under_load
 from kubernetes_rehearsal.proofs.examples import Example, check_example
@@ -111,6 +112,43 @@ def test_a_probe_that_fails_is_named() -> None:
 def test_a_restart_is_a_finding() -> None:
     report = check_workloads(FakeApi(_deployment(1, restarts=2)), ["churn"])  # type: ignore[arg-type]
     assert "Pod churn/web-1: container web: restarted 2 times" in _said(report.findings)[0]
+
+
+def _replaced(restarts_again: int, log: str = "") -> FakeApi:
+    """A workload whose pod has restarted; once it is deleted, the next one has restarted as often as is said."""
+    answers = _deployment(1, restarts=1)
+    pods = answers["/api/v1/namespaces/churn/pods"]
+    following = _deployment(1, restarts=restarts_again)["/api/v1/namespaces/churn/pods"]
+
+    def delete(method: str, path: str, body: Any) -> None:
+        pods[:] = following
+
+    answers["/api/v1/namespaces/churn/pods/web-1"] = delete
+    return FakeApi(answers, {"/api/v1/namespaces/churn/pods/web-1/log": log})
+
+
+def test_a_restart_that_the_next_pod_does_not_repeat_is_reported_and_no_finding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(workloads, "_REPLACED_SECONDS", 0)
+    report = check_workloads(_replaced(0), ["churn"], replaces_restarted=True)  # type: ignore[arg-type]
+    assert report.findings == []
+    assert list(report.replaced) == ["Pod churn/web-1: container web: restarted 1 times: unknown, exit code unknown: "]
+
+
+def test_a_restart_that_the_next_pod_repeats_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workloads, "_REPLACED_SECONDS", 0)
+    report = check_workloads(_replaced(1), ["churn"], replaces_restarted=True)  # type: ignore[arg-type]
+    assert "restarted 1 times" in _said(report.findings)[0]
+
+
+def test_a_missing_right_of_a_pod_that_is_replaced_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workloads, "_REPLACED_SECONDS", 0)
+    api = _replaced(0, "E1130 pods is forbidden")
+    report = check_workloads(api, ["churn"], replaces_restarted=True)  # type: ignore[arg-type]
+    assert _said(report.findings) == [
+        "Pod churn/web-1: container web: lacks a right; grant it: E1130 pods is forbidden"
+    ]
 
 
 def test_a_missing_right_in_a_log_is_a_finding() -> None:

@@ -19,7 +19,7 @@ from kubernetes_rehearsal.proofs.workloads import KINDS, pods_of
 
 Object = dict[str, Any]
 
-_GONE_SECONDS = 60
+_GONE_SECONDS = 300
 _ROLE = "eks.amazonaws.com/role-arn"
 
 

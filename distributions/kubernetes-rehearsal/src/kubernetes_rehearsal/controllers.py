@@ -1,6 +1,8 @@
-"""The rehearsal's own controllers: one thread a cluster that asks, decides and writes every half second."""
+"""The rehearsal's own controllers: one thread a cluster that asks, decides and writes, again and again."""
 
 import threading
+import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,12 +10,12 @@ from kubernetes_rehearsal.aggregated_apis import AggregatedApis
 from kubernetes_rehearsal.client import MERGE_PATCH, ApiClient, ApiFailure
 from kubernetes_rehearsal.reports import AGGREGATED, REPORTS, certified, missing_status
 
-INTERVAL_SECONDS = 0.5
 _GRACE = timedelta(seconds=2)  # clients that delete a namespace with its objects still find these
 _WEBHOOKS = "/apis/admissionregistration.k8s.io/v1"
 _NAMESPACES = "/api/v1/namespaces"
 
 Object = dict[str, Any]
+Step = Callable[[], object]
 
 
 class Controllers:
@@ -24,6 +26,8 @@ class Controllers:
         The latter is also done if an aggregated API without a server blocks the namespace controller.
     :param aggregated: answers for aggregated APIs, whose status the API server sets. Default: the status is set here.
     """
+
+    interval_seconds = 0.5
 
     def __init__(self, client: ApiClient, *, namespaces: bool, aggregated: AggregatedApis | None = None) -> None:
         self._client = client
@@ -39,22 +43,28 @@ class Controllers:
         self._thread.join()
         self._client.close()
 
-    def reconcile(self) -> None:
-        """One round."""
+    def steps(self) -> tuple[Step, ...]:
+        """The parts of a round, in order. One that fails does not stop the others, and is retried in the next round."""
+        return (self._serve_apis, self._report_statuses, self._certify_webhooks, self._keep_namespaces)
+
+    def _serve_apis(self) -> None:
         if self._aggregated:
             self._aggregated.reconcile(self._client)
+
+    def _report_statuses(self) -> None:
         for collection in REPORTS:
             if self._aggregated and collection == AGGREGATED:
                 continue
             for found in self._client.items(f"{collection}?resourceVersion=0"):
                 self._report(collection, found)
+
+    def _certify_webhooks(self) -> None:
         for plural in ("mutatingwebhookconfigurations", "validatingwebhookconfigurations"):
             for found in self._client.items(f"{_WEBHOOKS}/{plural}?resourceVersion=0"):
                 if webhooks := certified(found):
                     seen = {"resourceVersion": found["metadata"]["resourceVersion"]}
                     path = f"{_WEBHOOKS}/{plural}/{found['metadata']['name']}"
                     self._request("PATCH", path, {"metadata": seen, "webhooks": webhooks}, MERGE_PATCH)
-        self._keep_namespaces()
 
     def _keep_namespaces(self) -> None:
         for namespace in self._client.items(_NAMESPACES):
@@ -62,11 +72,14 @@ class Controllers:
                 self._keep(namespace)
 
     def _run(self) -> None:
-        while not self._stopping.wait(INTERVAL_SECONDS):
-            try:
-                self.reconcile()
-            except (ApiFailure, OSError):
-                continue  # the object was deleted, or the API is restarting; retried in the next round
+        while not self._stopping.wait(self.interval_seconds):
+            for step in self.steps():
+                try:
+                    step()
+                except (ApiFailure, OSError):
+                    continue  # the object was deleted, or the API is restarting
+                except Exception:  # a fault of one step; waits would end without a word if the thread did
+                    traceback.print_exc()
 
     def _report(self, collection: str, found: Object) -> None:
         status = missing_status(collection, found)

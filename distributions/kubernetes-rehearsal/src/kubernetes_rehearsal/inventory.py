@@ -18,7 +18,7 @@ _KEPT_BY_CONTROLLERS = {
     "ipaddresses",
     "leases",
 }
-SETTLED_SECONDS = 30
+SETTLED_SECONDS = 180
 _POLL_SECONDS = 0.5
 # istiod creates its authority and its revocation list in every namespace, and does not delete them.
 _IN_EVERY_NAMESPACE = {

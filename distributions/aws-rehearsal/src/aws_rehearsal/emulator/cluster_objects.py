@@ -17,15 +17,31 @@ _LEADER = "control-plane.alpha.kubernetes.io/leader"
 def state() -> dict[str, dict[str, dict[str, Any]]]:
     """Cluster name to object, as ``Kind namespace/name``, to its ``uid``, ``generation`` and ``content``.
 
-    The content is a checksum of the object without its status and without fields that the server maintains or that
-    the leader of a program's replicas renews.
+    The content is a checksum of the object without its status, without fields that the server maintains or that the
+    leader of a program's replicas renews, and without the replicas of a workload that an autoscaler decides on. Objects
+    that a controller made are omitted: a schedule or an autoscaler makes them at any time.
     """
     return {name: _objects(cluster) for (_, _, name), cluster in eks._clusters.all_items() if cluster.get("endpoint")}
 
 
 def _objects(cluster: dict[str, Any]) -> dict[str, dict[str, Any]]:
     with administrator_of(cluster) as api:
-        return {name: _described(found) for name, found in objects(api)}
+        return _all_described(dict(objects(api)))
+
+
+def _all_described(everything: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    autoscaled = {_target(found) for found in everything.values() if found["kind"] == "HorizontalPodAutoscaler"}
+    return {
+        name: _described({**found, "spec": {**found["spec"], "replicas": None}} if name in autoscaled else found)
+        for name, found in everything.items()
+        if not any(owner.get("controller") for owner in found["metadata"].get("ownerReferences") or [])
+    }
+
+
+def _target(autoscaler: dict[str, Any]) -> str:
+    """The name of the workload whose replicas an autoscaler decides on."""
+    target = autoscaler["spec"]["scaleTargetRef"]
+    return f"{target['kind']} {autoscaler['metadata']['namespace']}/{target['name']}"
 
 
 def _described(found: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from kubernetes_rehearsal.proofs.admission import check_pod_security, enforced_l
 from kubernetes_rehearsal.proofs.findings import Finding
 from kubernetes_rehearsal.proofs.workloads import check_workloads
 
-_BOUND_SECONDS = 180
+_BOUND_SECONDS = 600
 _NAMESPACE = "Namespace "
 
 
@@ -26,6 +26,7 @@ def state(kubernetes: KubernetesApi) -> dict[str, dict[str, Any]]:
     - ``idle``: workloads that want no pod.
     - ``callers``: service accounts whose pods called AWS, each with its role.
     - ``unrestricted``: namespaces that were deployed and enforce no pod security level, such as those of add-ons.
+    - ``replaced``: why pods were replaced before the check, a line each.
     - ``findings``: what is wrong, a line each.
     """
     found = {
@@ -44,7 +45,7 @@ def _proved(kubernetes: KubernetesApi, key: str, cluster: dict[str, Any]) -> dic
             return {}
         namespaces = sorted(found["metadata"]["name"] for found in api.items("/api/v1/namespaces"))
         deployed = set(kubernetes.leftovers(key))
-        report = check_workloads(api, namespaces, bound_seconds=_BOUND_SECONDS, only=deployed)
+        report = check_workloads(api, namespaces, bound_seconds=_BOUND_SECONDS, only=deployed, replaces_restarted=True)
         own = sorted(name.removeprefix(_NAMESPACE) for name in deployed if name.startswith(_NAMESPACE))
         unrestricted = [name for name in own if enforced_level(api, name) is None]
         allowed = check_pod_security(api, [name for name in own if name not in unrestricted])
@@ -55,6 +56,7 @@ def _proved(kubernetes: KubernetesApi, key: str, cluster: dict[str, Any]) -> dic
         "idle": list(report.idle),
         "callers": callers,
         "unrestricted": unrestricted,
+        "replaced": list(report.replaced),
         "findings": [str(finding) for finding in [*report.findings, *allowed, *unknown]],
     }
 

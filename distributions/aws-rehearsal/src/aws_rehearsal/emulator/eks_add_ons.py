@@ -17,6 +17,7 @@ from kubernetes_rehearsal.programs.charts import BuiltChart, built_chart
 
 TOKEN = secrets.token_urlsafe(32)
 """Of the administrator as whom EKS works in clusters."""
+_REQUEST_SECONDS = 300
 used: set[str] = set()
 """Add-ons whose programs do not run, as lines of the report."""
 ran: set[str] = set()
@@ -72,7 +73,7 @@ def _administrator(cluster: str) -> Iterator[ApiClient]:
 def administrator_of(cluster: Mapping[str, Any]) -> Iterator[ApiClient]:
     """A client of a cluster, as EKS describes it, that may do everything."""
     authority = base64.b64decode(cluster["certificateAuthority"]["data"]).decode()
-    api = ApiClient(ClusterAccess(cluster["endpoint"], authority), TOKEN)
+    api = ApiClient(ClusterAccess(cluster["endpoint"], authority), TOKEN, timeout_seconds=_REQUEST_SECONDS)
     try:
         yield api
     finally:

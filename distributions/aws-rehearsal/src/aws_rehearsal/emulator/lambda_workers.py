@@ -31,6 +31,10 @@ _TOOL_FOLDERS = ("kubectl", "helm", "awscli", "bin")
 """Folders of a layer that hold programs. On Lambda they lie below /opt."""
 _REQUEST_TIMEOUT = "15m"
 """Of kubectl for one request: the longest that a function runs."""
+_PATIENCE = 5
+"""Factor for the timeouts of functions where pods share this machine's processors, as for liveness probes."""
+_LONGEST_SECONDS = 900
+"""https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html"""
 Config = dict[str, Any]
 
 invoked: Counter[str] = Counter()
@@ -50,7 +54,7 @@ def install(*, programs_run: bool) -> None:
 
     def extend(spawn: Callable[[Any], None]) -> Callable[[Any], None]:
         def prepared(worker: Any) -> None:
-            worker.config = _with_tools(worker.config)
+            worker.config = _with_tools(_patient(worker.config) if programs_run else worker.config)
             spawn(worker)
 
         return prepared
@@ -89,6 +93,10 @@ def role_session(config: Config) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": session.secret,
         "AWS_SESSION_TOKEN": session.token,
     }
+
+
+def _patient(config: Config) -> Config:
+    return {**config, "Timeout": min(_LONGEST_SECONDS, _PATIENCE * int(config.get("Timeout", 3)))}
 
 
 def _with_tools(config: Config) -> Config:

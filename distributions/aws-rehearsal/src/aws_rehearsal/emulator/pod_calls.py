@@ -18,15 +18,15 @@ from kubernetes_rehearsal.nodes.pod_aws import ROLE_ANNOTATION
 from kubernetes_rehearsal.nodes.sandbox import Sandbox
 from kubernetes_rehearsal.proofs.findings import Finding
 
-_CALL_SECONDS = 120
+_CALL_SECONDS = 600
 _MOUNTED = "/var/run/"
 _NOBODY = "NoCredentialsError"
 _PROGRAM = """
 import json, boto3
 from botocore import utils
 from botocore.config import Config
-utils.ContainerMetadataFetcher.TIMEOUT_SECONDS = 30
-config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30)
+utils.ContainerMetadataFetcher.TIMEOUT_SECONDS = 60
+config = Config(retries={"total_max_attempts": 3}, connect_timeout=60, read_timeout=120)
 def outcome(service, operation, part):
     try:
         return str(getattr(boto3.client(service, config=config), operation)()[part])
@@ -55,29 +55,32 @@ def call_from(sandbox: Sandbox, pod: Object, region: str) -> PodCalls:
 
     :raises KubernetesError: where the pod does not run, or the call cannot be made from its network.
     """
-    container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
+    container = pod["status"]["containerStatuses"][0].get("containerID", "").removeprefix("containerd://")
     process = sandbox.process_of(pod["metadata"]["uid"], container)
     root = f"/proc/{process}/root"
     given = {one["name"]: one["value"] for one in pod["spec"]["containers"][0].get("env") or [] if "value" in one}
     files = {name: f"{root}{value}" if value.startswith(_MOUNTED) else value for name, value in given.items()}
     resolver = f"mount -t tmpfs tmpfs /mnt && cat {root}/etc/resolv.conf > /mnt/resolver"
     script = f"{resolver} && mount --bind /mnt/resolver /etc/resolv.conf && exec {sys.executable} -c '{_PROGRAM}'"
-    run = subprocess.run(
-        ["nsenter", f"--net=/proc/{process}/ns/net", "unshare", "--mount", "sh", "-c", script],
-        env={
-            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-            "AWS_REGION": region,
-            "AWS_EXECUTION_ENV": PROBE,
-            "HOME": "/nonexistent",
-            **files,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_CALL_SECONDS,
-    )
+    name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+    try:
+        run = subprocess.run(
+            ["nsenter", f"--net=/proc/{process}/ns/net", "unshare", "--mount", "sh", "-c", script],
+            env={
+                "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+                "AWS_REGION": region,
+                "AWS_EXECUTION_ENV": PROBE,
+                "HOME": "/nonexistent",
+                **files,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_CALL_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise KubernetesError(f"pod {name}: AWS did not answer within {_CALL_SECONDS} s") from None
     if run.returncode:
-        name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
         raise KubernetesError(f"pod {name}: cannot call AWS: {(run.stderr.splitlines() or ['no reason given'])[-1]}")
     return PodCalls(*json.loads(run.stdout))
 
@@ -105,11 +108,24 @@ def check_roles(
         role = roles.get(owner, "")
         one = owner if role else None
         if one not in asked:
-            asked.add(one)
             place = "/".join(owner)
-            calls = call_from(sandbox, pod, region)
-            findings = [Finding(f"ServiceAccount {place}", fault) for fault in faults(calls, role)]
+            try:
+                found = list(faults(call_from(sandbox, pod, region), role))
+            except KubernetesError as error:
+                if not _runs(api, pod):
+                    continue
+                found = [str(error)]
+            asked.add(one)
+            findings = [Finding(f"ServiceAccount {place}", fault) for fault in found]
             yield f"{place} as {role.rpartition('/')[2] or 'nobody'}", findings
+
+
+def _runs(api: ApiClient, pod: Object) -> bool:
+    """Whether a pod still runs: a job, or a rollout, may have ended it."""
+    metadata = pod["metadata"]
+    running = "status.phase%3DRunning"
+    pods = api.items(f"/api/v1/namespaces/{metadata['namespace']}/pods?fieldSelector={running}")
+    return metadata["uid"] in {one["metadata"]["uid"] for one in pods if "deletionTimestamp" not in one["metadata"]}
 
 
 def faults(calls: PodCalls, role: str) -> Iterator[str]:

@@ -126,8 +126,8 @@ def _with_state(application: Application, kubernetes: KubernetesApi) -> Applicat
         if not answer:
             await application(scope, receive, send)
             return
-        # Proofs wait for pods, which ask this emulator meanwhile.
-        found = await asyncio.to_thread(answer) if scope["path"] == PROOFS_PATH else answer()
+        # The answer of a cluster can depend on pods, which ask this emulator meanwhile.
+        found = await asyncio.to_thread(answer) if scope["path"] in (OBJECTS_PATH, PROOFS_PATH) else answer()
         body = json.dumps(found).encode()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
         await send({"type": "http.response.body", "body": body})

@@ -6,6 +6,7 @@ from typing import Any
 
 from kubernetes_rehearsal.certificates import CertificateAuthority
 from kubernetes_rehearsal.client import APPLY_PATCH, MERGE_PATCH, ApiClient, ApiFailure
+from kubernetes_rehearsal.nodes.empty_apis import is_empty
 
 _API = "/apis/cert-manager.io/v1"
 _ADMISSION = "/apis/admissionregistration.k8s.io/v1"
@@ -28,6 +29,7 @@ class CertManager:
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client
+        self._authorities: dict[tuple[str, int], str] = {}
 
     def reconcile(self) -> None:
         """One round. It does nothing until cert-manager's definitions exist."""
@@ -47,8 +49,10 @@ class CertManager:
                 message = f"{reference.get('kind', 'Issuer')} {reference['name']} does not exist"
                 self._report("certificates", found, ready=False, message=message)
                 continue
-            secret = self._secret(found)
-            authorities[f"{metadata['namespace']}/{metadata['name']}"] = secret["data"]["ca.crt"]
+            issued = metadata["uid"], metadata["generation"]
+            if issued not in self._authorities:
+                self._authorities[issued] = self._secret(found)["data"]["ca.crt"]
+            authorities[f"{metadata['namespace']}/{metadata['name']}"] = self._authorities[issued]
             self._report("certificates", found, ready=True, message="Certificate is up to date and has not expired")
         for plural in _WEBHOOKS:
             for found in self._client.items(f"{_ADMISSION}/{plural}?resourceVersion=0"):
@@ -101,7 +105,7 @@ class CertManager:
 
     def _inject_into_api(self, found: Object, authorities: Mapping[str, str]) -> None:
         authority = authorities.get((found["metadata"].get("annotations") or {}).get(_INJECT, ""))
-        if not authority or found["spec"].get("caBundle") == authority:
+        if not authority or found["spec"].get("caBundle") == authority or is_empty(found):
             return
         seen = {"resourceVersion": found["metadata"]["resourceVersion"]}
         path = f"{_AGGREGATED}/{found['metadata']['name']}"

@@ -4,13 +4,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from kubernetes_rehearsal.client import MERGE_PATCH, ApiClient
-from kubernetes_rehearsal.controllers import Controllers
-from kubernetes_rehearsal.nodes.admission import STORED_ONLY
+from kubernetes_rehearsal.client import ApiClient
+from kubernetes_rehearsal.controllers import Controllers, Step
 from kubernetes_rehearsal.nodes.cert_manager import CertManager
-from kubernetes_rehearsal.reports import certified
+from kubernetes_rehearsal.nodes.stood_in_servers import StoodInServers
 
-_ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 _CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 _CLAIMS = "/api/v1/persistentvolumeclaims"
 _VOLUMES = "/api/v1/persistentvolumes"
@@ -18,7 +16,6 @@ _PROVISIONER = "rehearsal.invalid/volumes"
 _PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 _SELECTED_NODE = "volume.kubernetes.io/selected-node"
 _LOAD_BALANCED = ("/api/v1/services", "/apis/networking.k8s.io/v1/ingresses")
-_NEVER = {"name": "stored-only", "expression": "false"}
 
 Object = dict[str, Any]
 
@@ -26,28 +23,35 @@ Object = dict[str, Any]
 class CloudControllers(Controllers):
     """Provisions volumes as folders that every node sees, reports addresses that never resolve, issues certificates.
 
-    A webhook whose pods are stand-ins is never called, since no program would answer or write its certificate.
+    Webhooks whose pods are stand-ins are never called, and their aggregated APIs are empty.
 
     :param client: a client with all permissions.
     :param volumes: folder of the sandbox for the content of volumes.
+    :param empty_api: the part of an APIService's specification that leads to the empty API.
     """
 
-    def __init__(self, client: ApiClient, volumes: Path) -> None:
+    interval_seconds = 1.0  # real controllers share the processors
+
+    def __init__(self, client: ApiClient, volumes: Path, empty_api: Object) -> None:
         self._volumes = volumes
         self._cert_manager = CertManager(client)
+        self._stood_in = StoodInServers(client, self._request, empty_api)
         super().__init__(client, namespaces=False)
 
-    def reconcile(self) -> None:
-        """One round."""
+    def steps(self) -> tuple[Step, ...]:
+        """Stand-ins come first: a webhook that has an authority may be called."""
+        return (
+            self._stood_in.reconcile,
+            self._cert_manager.reconcile,
+            self._provision_volumes,
+            self._report_addresses,
+            self._keep_namespaces,
+        )
+
+    def _report_addresses(self) -> None:
         for collection in _LOAD_BALANCED:
             for found in self._client.items(f"{collection}?resourceVersion=0"):
                 self._report(collection, found)
-        self._provision_volumes()
-        self._cert_manager.reconcile()
-        for plural in ("mutatingwebhookconfigurations", "validatingwebhookconfigurations"):
-            for found in self._client.items(f"{_ADMISSION}/{plural}?resourceVersion=0"):
-                self._skip_stand_ins(plural, found)
-        self._keep_namespaces()
 
     def _provision_volumes(self) -> None:
         claims = [claim for claim in self._client.items(_CLAIMS) if not claim["spec"].get("volumeName")]
@@ -64,36 +68,6 @@ class CloudControllers(Controllers):
             if annotations.get(_PROVISIONED_BY) == _PROVISIONER and found["status"].get("phase") == "Released":
                 self._request("DELETE", f"{_VOLUMES}/{found['metadata']['name']}")
                 shutil.rmtree(found["spec"]["local"]["path"], ignore_errors=True)
-
-    def _skip_stand_ins(self, plural: str, found: Object) -> None:
-        webhooks = found.get("webhooks") or []
-        idle = [
-            _NEVER not in (hook.get("matchConditions") or []) and self._is_stood_in(hook["clientConfig"])
-            for hook in webhooks
-        ]
-        if any(idle):
-            authorized = certified(found) or webhooks  # waits for certificates end
-            changed = [
-                {**whole, "matchConditions": [_NEVER]} if stood_in else hook
-                for hook, whole, stood_in in zip(webhooks, authorized, idle, strict=True)
-            ]
-            seen = {"resourceVersion": found["metadata"]["resourceVersion"]}
-            path = f"{_ADMISSION}/{plural}/{found['metadata']['name']}"
-            self._request("PATCH", path, {"metadata": seen, "webhooks": changed}, MERGE_PATCH)
-
-    def _is_stood_in(self, target: Object) -> bool:
-        """Whether a webhook's Service has pods, all of which are stand-ins."""
-        service = target.get("service")
-        if not service:
-            return False
-        namespace = f"/api/v1/namespaces/{service['namespace']}"
-        services = self._client.items(f"{namespace}/services?fieldSelector=metadata.name={service['name']}")
-        selector = services[0]["spec"].get("selector") if services else None
-        if not selector:
-            return False
-        labels = ",".join(f"{name}%3D{value}" for name, value in selector.items())
-        pods = self._client.items(f"{namespace}/pods?labelSelector={labels}")
-        return bool(pods) and all(STORED_ONLY in (pod["metadata"].get("annotations") or {}) for pod in pods)
 
 
 def _is_due(claim: Object, storage_class: Object) -> bool:

@@ -14,10 +14,11 @@ from kubernetes_rehearsal.certificates import CertificateAuthority
 from kubernetes_rehearsal.client import APPLY_PATCH, MERGE_PATCH, ApiClient, ApiFailure
 from kubernetes_rehearsal.interface import Authenticate, ClusterAccess, KubernetesError, with_administrator
 from kubernetes_rehearsal.inventory import Inventory
-from kubernetes_rehearsal.nodes import admission, coredns, network
+from kubernetes_rehearsal.nodes import admission, coredns, empty_apis, network
 from kubernetes_rehearsal.nodes.admission import PodAdmission
 from kubernetes_rehearsal.nodes.cloud_controllers import CloudControllers
 from kubernetes_rehearsal.nodes.control_plane import API_AUDIENCE
+from kubernetes_rehearsal.nodes.empty_apis import EmptyApis
 from kubernetes_rehearsal.nodes.images import ImageRegistry, write_program_image
 from kubernetes_rehearsal.nodes.leftovers import remove_leftovers
 from kubernetes_rehearsal.nodes.node import PAUSE_IMAGE, NodeSettings
@@ -35,8 +36,8 @@ from kubernetes_rehearsal.programs import Image, NodePrograms
 from kubernetes_rehearsal.running_clusters import RunningClusters
 from kubernetes_rehearsal.token_review import TokenReviewWebhook
 
-_START_SECONDS = 240
-_NODE_SECONDS = 240
+_START_SECONDS = 600
+_NODE_SECONDS = 600
 _JOIN_SECONDS = 90
 _NOT_JOINED = "it has not joined the cluster"
 _POLL_SECONDS = 0.1
@@ -158,6 +159,7 @@ class _Shared:
         self.registry = ImageRegistry([*images, *own])
         self.token_review = TokenReviewWebhook(CertificateAuthority("rehearsal-token-review"), authenticate)
         self.admission = PodAdmission(change)
+        self.apis = EmptyApis()
         self.aws = aws
         self.tls = TlsFront(aws.port) if aws else None
 
@@ -167,6 +169,7 @@ class _Shared:
         return {
             network.TOKEN_REVIEW_PORT: self.token_review.port,
             network.ADMISSION_PORT: self.admission.port,
+            network.APIS_PORT: self.apis.port,
             network.REGISTRY_PORT: self.registry.port,
             **({network.HTTPS_PORT: self.tls.port} if self.tls else {}),
         }
@@ -175,6 +178,7 @@ class _Shared:
         """Close every port, and remove the archives."""
         if self.tls:
             self.tls.stop()
+        self.apis.stop()
         self.admission.stop()
         self.token_review.stop()
         self.registry.stop()
@@ -205,7 +209,9 @@ class _Cluster:
             bind_access_policies(self._client)
             self._install()
             self._controllers = CloudControllers(
-                ApiClient(self.access, administrator_token), self.sandbox.folder / "volumes"
+                ApiClient(self.access, administrator_token),
+                self.sandbox.folder / "volumes",
+                shared.apis.target,
             )
             self.inventory = Inventory(self._client)
         except BaseException:
@@ -324,10 +330,10 @@ class _Cluster:
         return "" if condition["status"] == "True" else condition["message"]
 
     def _install(self) -> None:
-        """What is in every cluster: the webhook of pods, the rights of kube-proxy, and the name server."""
+        """What is in every cluster: the webhook of pods, the rights of kube-proxy, the name server, the empty API."""
         webhooks = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
         self._apply(webhooks, self._shared.admission.configuration(self._key))
-        for collection, found in coredns.objects(aws=self._shared.aws is not None):
+        for collection, found in [*coredns.objects(aws=self._shared.aws is not None), *empty_apis.objects()]:
             self._apply(collection, found)
 
     def _apply(self, collection: str, found: Object) -> None:

@@ -29,7 +29,7 @@ _WEB_IDENTITY_FOLDER = "/var/run/secrets/eks.amazonaws.com/serviceaccount"
 _AUTHORITY_FOLDER = "/var/run/secrets/rehearsal.invalid"
 _AUTHORITY_FILE = "aws-authority.pem"
 _TOKEN_SECONDS = 86_400
-_HANDSHAKE_SECONDS = 10
+_HANDSHAKE_SECONDS = 60
 
 Object = dict[str, Any]
 

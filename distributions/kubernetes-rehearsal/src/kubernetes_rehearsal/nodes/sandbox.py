@@ -23,8 +23,8 @@ from kubernetes_rehearsal.nodes.node import Node, NodeSettings
 from kubernetes_rehearsal.programs import NodePrograms
 
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
-_START_SECONDS = 120
-_STOP_SECONDS = 120
+_START_SECONDS = 300
+_STOP_SECONDS = 300
 _LOG_LINES = 5
 
 

@@ -24,6 +24,7 @@ import cgroups  # type: ignore[import-not-found]
 import relays  # type: ignore[import-not-found]
 
 _PR_SET_PDEATHSIG = 1
+_BUSY_SECONDS = 60
 
 
 def main(folder: Path) -> int:
@@ -82,7 +83,7 @@ def _first_process(parent: int) -> int:
     :raises RuntimeError: if ``unshare`` ended without one.
     """
     children = Path(f"/proc/{parent}/task/{parent}/children")
-    until = time.monotonic() + 10
+    until = time.monotonic() + _BUSY_SECONDS
     while time.monotonic() < until:
         with contextlib.suppress(OSError):
             for child in children.read_text(encoding="ascii").split():
@@ -103,7 +104,7 @@ def _relay(plan: dict[str, Any], first: int) -> None:
 
 def _remove(folder: Path) -> None:
     """Remove the state folder. Its mounts are removed with the mount namespace, shortly after the last process."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + _BUSY_SECONDS
     while folder.exists() and time.monotonic() < until:
         shutil.rmtree(folder, ignore_errors=True)
         time.sleep(0.05)

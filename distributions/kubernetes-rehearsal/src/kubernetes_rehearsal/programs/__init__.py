@@ -68,6 +68,12 @@ def missing_programs(cache: Path = CACHE) -> list[str]:
     return [part for part in (_NODE_PACKAGES, *(f"go/{name}" for name in NODE_PROGRAMS)) if not store.facts(part)]
 
 
+def kubernetes_minor() -> str:
+    """The Kubernetes minor of nodes and their control plane, such as ``1.35``."""
+    version = table().go["kubelet"].module.rpartition("@v")[2]
+    return version.rpartition(".")[0]
+
+
 def program(name: str, cache: Path = CACHE) -> Path | None:
     """A program that is no part of an image, such as ``promtool``; None where it is not built from today's lock.
 

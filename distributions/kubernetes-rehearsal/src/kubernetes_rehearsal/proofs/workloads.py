@@ -13,9 +13,12 @@ from kubernetes_rehearsal.proofs.findings import Finding
 KINDS = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
 _POLL_SECONDS = 0.5
 _LOG_LINES = 2000
+_REPLACED_SECONDS = 20  # as long as a program takes that gives up because something is wrong
 _SETTLED_SECONDS = 3  # a program without a readiness probe counts as available until it ends
 
 Object = dict[str, Any]
+Workload = tuple[str, Object]
+"""Kind and object."""
 
 
 @dataclass(frozen=True)
@@ -26,28 +29,73 @@ class WorkloadReport:
     :param stored_only: workloads whose programs do not run, with the unavailable images, separated by commas, or with
         the images or the add-on that they replace.
     :param idle: workloads that want no pod, for lack of replicas or of nodes.
+    :param replaced: why pods were replaced, in a line each.
     """
 
     running: Mapping[str, float]
     stored_only: Mapping[str, str]
     idle: Sequence[str]
     findings: Sequence[Finding]
+    replaced: Sequence[str] = ()
 
 
 def check_workloads(
-    api: ApiClient, namespaces: Sequence[str], *, bound_seconds: float = 120, only: Container[str] | None = None
+    api: ApiClient,
+    namespaces: Sequence[str],
+    *,
+    bound_seconds: float = 120,
+    only: Container[str] | None = None,
+    replaces_restarted: bool = False,
 ) -> WorkloadReport:
     """Wait for every workload of the namespaces, then check the logs of their pods.
 
     :param only: workloads to check, as ``Kind namespace/name``. Default: all.
     :param bound_seconds: time limit for each; a Deployment's own ``progressDeadlineSeconds`` if shorter.
+    :param replaces_restarted: replace pods whose containers restarted, and report a fault only if those of the new pods
+        restart, too: on a busy machine, a program gives up that waits for another one. Default: a restart is a fault.
     """
-    started = time.monotonic()
-    running: dict[str, float] = {}
-    late: dict[str, Object] = {}
     checked = [
         (kind, found) for kind, found in workloads(api, namespaces) if only is None or _place(kind, found) in only
     ]
+    running, late = _available(api, checked, bound_seconds)
+    replaced: list[Finding] = []
+    findings: list[Finding] = []
+    if replaces_restarted:
+        on_time = [one for one in checked if _place(*one) not in late]
+        replaced, findings = _replace_restarted(api, on_time, bound_seconds, late)
+    findings += [Finding(place, f"not available in time: {_why(api, found)}") for place, found in late.items()]
+    stored: dict[str, str] = {}
+    idle = []
+    for kind, known in checked:
+        found = _current(api, kind, known)
+        if found is None:
+            continue
+        pods = pods_of(api, found)
+        if stands_for := (found["metadata"].get("annotations") or {}).get(STANDS_FOR):
+            stored[_place(kind, found)] = stands_for
+            continue
+        images = sorted({(pod["metadata"].get("annotations") or {}).get(STORED_ONLY, "") for pod in pods} - {""})
+        if images:
+            stored[_place(kind, found)] = ",".join(images)
+        if not pods and is_available(kind, found):
+            idle.append(_place(kind, found))
+        for pod in pods:
+            findings += pod_findings(api, pod)
+    ran = {
+        place: seconds
+        for place, seconds in running.items()
+        if place not in stored and place not in idle and place not in late
+    }
+    return WorkloadReport(ran, stored, idle, sorted(set(findings)), [str(one) for one in sorted(set(replaced))])
+
+
+def _available(
+    api: ApiClient, checked: Sequence[Workload], bound_seconds: float
+) -> tuple[dict[str, float], dict[str, Object]]:
+    """Wait for workloads: the seconds until each was available, and the current state of those that are not."""
+    started = time.monotonic()
+    running: dict[str, float] = {}
+    late: dict[str, Object] = {}
     waiting = {_place(kind, found): (kind, found) for kind, found in checked}
     while waiting:
         for place, (kind, known) in list(waiting.items()):
@@ -66,28 +114,31 @@ def check_workloads(
                 running.pop(place, None)  # it was available for a moment, and its program ended
         if waiting:
             time.sleep(_POLL_SECONDS)
-    findings = [Finding(place, f"not available in time: {_why(api, found)}") for place, found in late.items()]
-    stored: dict[str, str] = {}
-    idle = []
-    for kind, known in checked:
-        found = _current(api, kind, known)
-        if found is None:
-            continue
-        pods = pods_of(api, found)
-        if stands_for := (found["metadata"].get("annotations") or {}).get(STANDS_FOR):
-            stored[_place(kind, found)] = stands_for
-            continue
-        images = sorted({(pod["metadata"].get("annotations") or {}).get(STORED_ONLY, "") for pod in pods} - {""})
-        if images:
-            stored[_place(kind, found)] = ",".join(images)
-        if not pods and is_available(kind, found):
-            idle.append(_place(kind, found))
-        for pod in pods:
-            findings += pod_findings(api, pod)
-    for place in late:
-        running.pop(place, None)
-    ran = {place: seconds for place, seconds in running.items() if place not in stored and place not in idle}
-    return WorkloadReport(ran, stored, idle, sorted(set(findings)))
+    return running, late
+
+
+def _replace_restarted(
+    api: ApiClient, checked: Sequence[Workload], bound_seconds: float, late: dict[str, Object]
+) -> tuple[list[Finding], list[Finding]]:
+    """Replace the pods whose containers restarted, and wait for their workloads; those that are late are added.
+
+    :return: the restarts, and the denied permissions of the replaced pods.
+    """
+    restarts: list[Finding] = []
+    denied: list[Finding] = []
+    affected = {}
+    for kind, found in checked:
+        for pod in pods_of(api, found):
+            if restarted := _restarts(api, pod):
+                restarts += restarted
+                denied += _complaints(api, pod)[0]
+                metadata = pod["metadata"]
+                api.request("DELETE", f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}")
+                affected[_place(kind, found)] = (kind, found)
+    if affected:
+        time.sleep(_REPLACED_SECONDS)
+        late |= _available(api, list(affected.values()), bound_seconds)[1]
+    return restarts, denied
 
 
 def workloads(api: ApiClient, namespaces: Sequence[str]) -> Iterator[tuple[str, Object]]:
@@ -121,19 +172,42 @@ def pods_of(api: ApiClient, found: Object) -> list[Object]:
 
 def pod_findings(api: ApiClient, pod: Object) -> list[Finding]:
     """Restarts of a pod, and what its programs complain of in their logs."""
-    metadata, status = pod["metadata"], pod.get("status") or {}
+    denied, repeated = _complaints(api, pod)
+    return [*_restarts(api, pod), *denied, *repeated]
+
+
+def _complaints(api: ApiClient, pod: Object) -> tuple[list[Finding], list[Finding]]:
+    """The denied permissions and the repeated errors in the logs of a pod."""
+    denied, repeated = [], []
+    for container in _containers(pod):
+        lines = _log(api, pod, container["name"])
+        place = _container_place(pod, container)
+        denied += [Finding(place, f"lacks a right; grant it: {line}") for line in logs.denied(lines)]
+        repeated += [Finding(place, f"repeats an error: {line}") for line in logs.repeated_errors(lines)]
+    return denied, repeated
+
+
+def _restarts(api: ApiClient, pod: Object) -> list[Finding]:
     findings = []
-    for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
-        place = f"Pod {metadata['namespace']}/{metadata['name']}: container {container['name']}"
+    for container in _containers(pod):
         if count := container.get("restartCount", 0):
             ended = (container.get("lastState") or {}).get("terminated") or {}
             reason = f"{ended.get('reason', 'unknown')}, exit code {ended.get('exitCode', 'unknown')}"
             lines = logs.cause(_log(api, pod, container["name"], previous=True))
+            place = _container_place(pod, container)
             findings.append(Finding(place, f"restarted {count} times: {reason}: {''.join(lines)}"))
-        lines = _log(api, pod, container["name"])
-        findings += [Finding(place, f"lacks a right; grant it: {line}") for line in logs.denied(lines)]
-        findings += [Finding(place, f"repeats an error: {line}") for line in logs.repeated_errors(lines)]
     return findings
+
+
+def _containers(pod: Object) -> list[Object]:
+    """The status of each container."""
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
+def _container_place(pod: Object, container: Object) -> str:
+    metadata = pod["metadata"]
+    return f"Pod {metadata['namespace']}/{metadata['name']}: container {container['name']}"
 
 
 def _log(api: ApiClient, pod: Object, container: str, *, previous: bool = False) -> list[str]:
@@ -174,8 +248,7 @@ def _warnings(api: ApiClient, found: Object, name: str) -> list[str]:
 
 def _reasons(pod: Object) -> Iterator[tuple[str, str]]:
     """Why a pod is not ready, each with the name of a container that has ended, if one has."""
-    status = pod.get("status") or {}
-    for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+    for container in _containers(pod):
         state = container.get("state") or {}
         for part in ("waiting", "terminated"):
             if part in state and state[part].get("reason") not in ("PodInitializing", "ContainerCreating", "Completed"):
@@ -183,7 +256,7 @@ def _reasons(pod: Object) -> Iterator[tuple[str, str]]:
                 words = ": ".join(filter(None, (state[part].get("reason"), state[part].get("message"))))
                 code = f", exit code {ended['exitCode']}" if ended else ""
                 yield container["name"] if ended else "", f"container {container['name']}: {words}{code}"
-    for condition in status.get("conditions") or []:
+    for condition in (pod.get("status") or {}).get("conditions") or []:
         if condition["status"] == "False" and condition.get("message"):
             yield "", f"{condition['type']}: {condition['message']}"
 
