@@ -7,8 +7,11 @@ from typing import Any
 from charts.kit import network, workloads
 from charts.kit.objects import Manifest, metadata
 from charts.kit.rbac import access, lease_rules, rule
+from charts.kit.security import RESTRICTED_POD
 
 _ADMISSION = "admissionregistration.k8s.io/v1"
+_GROUP = 65532
+"""Of the certificate, for a program whose image names its user: only root and this group can read the files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +177,7 @@ class Controller:
     def _pod(self) -> dict[str, Any]:
         ports, mounts, volumes = dict(self.ports), dict(self.mounts), dict(self.volumes)
         read_only = [*self.read_only]
+        security = self.security or RESTRICTED_POD
         if self.webhook:
             ports["webhook"] = self.webhook.port
             mounts[self.webhook.mount] = "certificate"
@@ -183,6 +187,7 @@ class Controller:
             else:
                 read_only.append(self.webhook.mount)
                 volumes["certificate"] = {"secret": {"secretName": secret, "defaultMode": 0o440}}
+                security = {"fsGroup": _GROUP, **security}
         container = workloads.container(
             self.name,
             self.image,
@@ -201,7 +206,7 @@ class Controller:
             volumes=volumes,
             placement=self.placement,
             priority=self.priority,
-            **({"security": self.security} if self.security else {}),
+            security=security,
             **self.pod_fields,
         )
 

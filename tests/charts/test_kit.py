@@ -11,6 +11,7 @@ from charts.kit import istio, network, rbac, workloads
 from charts.kit.chart import ComponentChart, pod_specs
 from charts.kit.controller import Controller, Webhook, WebhookServer
 from charts.kit.objects import config_map, identity, namespace
+from charts.kit.security import run_as
 from charts.kit.web_app import web_app
 from mlplatform_constructs import KubernetesRelease
 from tests.schemas import assert_valid
@@ -144,6 +145,13 @@ def test_a_webhook_gets_its_certificate_from_cert_manager() -> None:
     assert {"name": "certificate", "secret": {"secretName": "c-certificate", "defaultMode": 0o440}} in spec["volumes"]
     (service,) = found["Service"]
     assert {"name": "https-webhook", "port": 443, "targetPort": "webhook"} in service["spec"]["ports"]
+
+
+@pytest.mark.parametrize(("security", "group"), [(None, 65532), (run_as(999), 999)])
+def test_a_controller_that_is_not_root_can_read_its_certificate(security: Any, group: int) -> None:
+    found = controller(webhook=WebhookServer(webhooks=[HOOK]), security=security)
+    (spec,) = pod_specs(found["Deployment"][0])
+    assert spec["securityContext"]["fsGroup"] == group  # the files are readable for root and this group only
 
 
 def test_a_controller_may_manage_its_certificate_itself() -> None:

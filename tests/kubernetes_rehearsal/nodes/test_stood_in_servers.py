@@ -73,7 +73,8 @@ def _api_of(api: ApiClient) -> dict[str, Any]:
 
 def test_a_server_without_pods_is_left_alone(api: ApiClient) -> None:
     _reconcile(api)
-    assert "matchConditions" not in _webhook_of(api)
+    webhook = _webhook_of(api)
+    assert (webhook["timeoutSeconds"], "matchConditions" in webhook) == (30, False)
     assert _api_of(api)["spec"]["service"]["name"] == "server"
 
 

@@ -74,7 +74,7 @@ def client_of(service: str, account: str, region: str) -> Any:
         endpoint_url=endpoint(),
         aws_access_key_id=account,
         aws_secret_access_key="emulated",
-        config=Config(retries={"total_max_attempts": 1}, read_timeout=300, proxies={}),
+        config=Config(retries={"total_max_attempts": 1}, read_timeout=900, proxies={}),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path("/sys/fs/cgroup")
 _NEEDED = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "systemd")
 PREFIX = "kubernetes-rehearsal-"
-_EMPTY_SECONDS = 10
+_EMPTY_SECONDS = 60
 _CPU_SHARES = 4096
 """Weight of the pods of a sandbox against that of each other process, which is 1024.
 

@@ -198,6 +198,7 @@ class ControlPlane:
             f"--root-ca-file={files}/ca.pem",
             f"--service-account-private-key-file={files}/accounts.key",
             "--leader-elect=false",
+            "--node-monitor-grace-period=5m",  # a kubelet that shares its processors is late, and not gone
             "--secure-port=0",
             "--profiling=false",
         ]

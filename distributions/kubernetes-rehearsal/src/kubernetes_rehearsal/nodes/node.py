@@ -210,6 +210,7 @@ done
             "serializeImagePulls": False,
             "syncFrequency": "10s",
             "nodeStatusUpdateFrequency": "5s",
+            "runtimeRequestTimeout": "15m",  # its own two minutes are too short while many containers start
             "maxPods": 110,
             **({"providerID": self.settings.provider_id} if self.settings.provider_id else {}),
         }

@@ -38,7 +38,7 @@ from kubernetes_rehearsal.token_review import TokenReviewWebhook
 
 _START_SECONDS = 600
 _NODE_SECONDS = 600
-_JOIN_SECONDS = 90
+_JOIN_SECONDS = 180
 _NOT_JOINED = "it has not joined the cluster"
 _POLL_SECONDS = 0.1
 _SECRETS_DRIVER = "secrets-store.csi.k8s.io"

@@ -15,7 +15,7 @@ from typing import TypeVar
 T = TypeVar("T")
 _CLONE_NEWNET = 0x40000000
 _CHUNK_BYTES = 65536
-_CONNECT_SECONDS = 10
+_CONNECT_SECONDS = 60
 _BACKLOG = 128
 _LIBC = ctypes.CDLL(None, use_errno=True)
 

@@ -1,4 +1,4 @@
-"""Keeps kube-apiserver from calling stand-ins, which answer nothing: their webhooks and their aggregated APIs."""
+"""Keeps kube-apiserver from calling stand-ins, which answer nothing, and from giving up on other webhooks too early."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +11,8 @@ from kubernetes_rehearsal.reports import AGGREGATED, certified
 _ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 _WEBHOOKS = ("mutatingwebhookconfigurations", "validatingwebhookconfigurations")
 _NEVER = {"name": "stored-only", "expression": "false"}
+_TIMEOUT_SECONDS = 30
+"""The longest that the API allows: pods share the processors of this machine."""
 
 Object = dict[str, Any]
 Request = Callable[[str, str, Object, str], None]
@@ -20,7 +22,7 @@ class StoodInServers:
     """Webhooks and aggregated APIs whose Service selects stand-ins only.
 
     A webhook of stand-ins gets a condition that never holds, and an authority, since no program would write it. Their
-    aggregated API is answered by the empty one. Objects of other Services are left alone.
+    aggregated API is answered by the empty one. Every other webhook gets the longest timeout, and no other change.
 
     :param client: a client with all permissions.
     :param request: makes a change, and ignores an object that has changed or gone meanwhile.
@@ -37,24 +39,26 @@ class StoodInServers:
         """One round."""
         for plural in _WEBHOOKS:
             for found in self._client.items(f"{_ADMISSION}/{plural}?resourceVersion=0"):
-                self._skip(plural, found)
+                self._adapt(plural, found)
         for found in self._client.items(f"{AGGREGATED}?resourceVersion=0"):
             if not is_empty(found) and self._is_stood_in(found["spec"]):
                 self._change(f"{AGGREGATED}/{found['metadata']['name']}", found, {"spec": self._empty})
 
-    def _skip(self, plural: str, found: Object) -> None:
+    def _adapt(self, plural: str, found: Object) -> None:
         webhooks = found.get("webhooks") or []
+        patient = [{**hook, "timeoutSeconds": _TIMEOUT_SECONDS} for hook in webhooks]
         idle = [
             _NEVER not in (hook.get("matchConditions") or []) and self._is_stood_in(hook["clientConfig"])
             for hook in webhooks
         ]
         if any(idle):
-            authorized = certified(found) or webhooks  # waits for certificates end
-            changed = [
+            authorized = certified({"webhooks": patient}) or patient  # waits for certificates end
+            patient = [
                 {**whole, "matchConditions": [_NEVER]} if stood_in else hook
-                for hook, whole, stood_in in zip(webhooks, authorized, idle, strict=True)
+                for hook, whole, stood_in in zip(patient, authorized, idle, strict=True)
             ]
-            self._change(f"{_ADMISSION}/{plural}/{found['metadata']['name']}", found, {"webhooks": changed})
+        if patient != webhooks:
+            self._change(f"{_ADMISSION}/{plural}/{found['metadata']['name']}", found, {"webhooks": patient})
 
     def _change(self, path: str, found: Object, change: Object) -> None:
         seen = {"resourceVersion": found["metadata"]["resourceVersion"]}
