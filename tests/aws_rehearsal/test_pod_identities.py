@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kubernetes_rehearsal.nodes.node import Taint
+from kubernetes_rehearsal.nodes.node_groups import Instance
 from kubernetes_rehearsal.nodes.pod_aws import AwsError
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
@@ -64,6 +65,36 @@ def test_a_node_group_leads_to_a_node_with_its_labels_and_taints(
     assert node.labels["topology.kubernetes.io/zone"] == "us-east-1b"
     assert list(node.taints) == [Taint("nvidia.com/gpu", "present", "NoSchedule")]
     assert node.extended_resources == {"nvidia.com/gpu": 1}
+
+
+def test_a_group_that_has_grown_leads_to_a_node(services: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ministack.services import eks
+
+    from aws_rehearsal.emulator import eks_nodes
+
+    ((_, group),) = eks._nodegroups.all_items()
+    monkeypatch.setitem(group, "scalingConfig", {"desiredSize": 0, "maxSize": 2})
+    monkeypatch.setattr(eks_nodes, "instance", lambda name: Instance(4, 16384, {}))
+    assert eks_nodes.wanted_nodes()[KEY] == []
+    monkeypatch.setattr(eks_nodes, "_grown", {(KEY, group["nodegroupName"])})
+    assert len(eks_nodes.wanted_nodes()[KEY]) == 1
+
+
+@pytest.mark.parametrize(
+    ("condition", "waited"),
+    [
+        ({"type": "PodScheduled", "reason": "Unschedulable", "lastTransitionTime": "2026-01-01T00:00:00Z"}, True),
+        ({"type": "PodScheduled", "reason": "Unschedulable", "lastTransitionTime": "2999-01-01T00:00:00Z"}, False),
+        ({"type": "PodScheduled", "reason": "SchedulingGated", "lastTransitionTime": "2026-01-01T00:00:00Z"}, False),
+        ({"type": "Ready", "lastTransitionTime": "2026-01-01T00:00:00Z"}, False),
+    ],
+)
+def test_a_group_grows_for_a_pod_that_no_node_has_taken_for_a_while(
+    services: Any, condition: dict[str, str], waited: bool
+) -> None:
+    from aws_rehearsal.emulator.eks_nodes import _has_waited
+
+    assert _has_waited({"status": {"conditions": [condition]}}) is waited
 
 
 def test_a_service_account_has_the_role_of_its_association_and_no_other(services: Any) -> None:

@@ -27,7 +27,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
     monkeypatch.delenv("REHEARSAL_KUBECONFIG", raising=False)
     monkeypatch.setattr(machine, "missing_parts", lambda: [])
     monkeypatch.setattr(programs, "missing_programs", lambda: [] if builds else ["go/kubelet"])
-    monkeypatch.setattr(nodes.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr("rehearsal.nodes.shutil.which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(nodes, "build_programs", builds.append)
     return builds
 
@@ -57,7 +57,7 @@ def test_a_machine_that_cannot_run_nodes_builds_nothing(
     if lacks == "machine":
         monkeypatch.setattr(machine, "missing_parts", lambda: ["root on Linux"])
     else:
-        monkeypatch.setattr(nodes.shutil, "which", lambda name: None if name == "go" else name)
+        monkeypatch.setattr("rehearsal.nodes.shutil.which", lambda name: None if name == "go" else name)
     choose_nodes("auto", [ACCOUNT])
     assert (built, os.environ[NODES]) == ([], "auto")  # the emulator takes the next kind, and reports what is missing
     with pytest.raises(RehearsalError, match="cannot run real nodes; it lacks go/kubelet"):

@@ -10,6 +10,7 @@ from aws_rehearsal.emulator.eks_add_ons import administrator_of
 from kubernetes_rehearsal.inventory import objects
 
 _KEPT_BY_THE_SERVER = ("generation", "managedFields", "resourceVersion")
+_MADE_BY_AUTOSCALERS = ("Node", "NodeClaim")
 _LEADER = "control-plane.alpha.kubernetes.io/leader"
 """Annotation that the elected replica of a program renews every few seconds."""
 
@@ -18,8 +19,8 @@ def state() -> dict[str, dict[str, dict[str, Any]]]:
     """Cluster name to object, as ``Kind namespace/name``, to its ``uid``, ``generation`` and ``content``.
 
     The content is a checksum of the object without its status, without fields that the server maintains or that the
-    leader of a program's replicas renews, and without the replicas of a workload that an autoscaler decides on. Objects
-    that a controller made are omitted: a schedule or an autoscaler makes them at any time.
+    leader of a program's replicas renews, and without the replicas of a workload that an autoscaler decides on. Nodes
+    and objects that a controller made are omitted: a schedule or an autoscaler makes them at any time.
     """
     return {name: _objects(cluster) for (_, _, name), cluster in eks._clusters.all_items() if cluster.get("endpoint")}
 
@@ -34,7 +35,8 @@ def _all_described(everything: dict[str, dict[str, Any]]) -> dict[str, dict[str,
     return {
         name: _described({**found, "spec": {**found["spec"], "replicas": None}} if name in autoscaled else found)
         for name, found in everything.items()
-        if not any(owner.get("controller") for owner in found["metadata"].get("ownerReferences") or [])
+        if found["kind"] not in _MADE_BY_AUTOSCALERS
+        and not any(owner.get("controller") for owner in found["metadata"].get("ownerReferences") or [])
     }
 
 

@@ -1,16 +1,21 @@
 """Nodes of clusters, if the Kubernetes of the rehearsal can run nodes.
 
-They are those that the managed node groups ask for, and the instances that an autoscaler launched into a cluster.
+They are those that the managed node groups ask for, and the instances that an autoscaler launched into a cluster. The
+program of the cluster autoscaler cannot be built: groups without nodes grow here, for pods that no node takes.
 """
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ministack.services import ec2, eks
 from ministack.services.cloudformation import provisioners
 
+from aws_rehearsal.emulator.eks_add_ons import administrator_of
 from aws_rehearsal.emulator.instance_types import instance_type
 from aws_rehearsal.emulator.node_user_data import NodeBootstrap, read_user_data
 from aws_rehearsal.emulator.patching import wrap
@@ -18,10 +23,15 @@ from kubernetes_rehearsal.client import ApiFailure
 from kubernetes_rehearsal.interface import KubernetesApi, KubernetesError
 from kubernetes_rehearsal.nodes.node import NodeSettings
 from kubernetes_rehearsal.nodes.node_clusters import NodeClusters
-from kubernetes_rehearsal.nodes.node_groups import Instance, NodeGroup, nodes_for
+from kubernetes_rehearsal.nodes.node_groups import Instance, NodeGroup, group_for, nodes_for
 
 _INTERVAL_SECONDS = 1
+_SCALING_SECONDS = 10
+_PATIENCE = timedelta(seconds=20)
+"""How long a pod waits before a group grows: an autoscaler whose program runs has the first chance."""
 _RESOURCES = {"nvidia": "nvidia.com/gpu", "aws": "aws.amazon.com/neuron"}
+_grown: set[tuple[str, str]] = set()
+"""Cluster and name of the groups that have grown from no nodes to one."""
 
 
 def install(kubernetes: KubernetesApi) -> None:
@@ -29,6 +39,7 @@ def install(kubernetes: KubernetesApi) -> None:
     wrap(provisioners, "_eks_nodegroup_fields", _with_capacity)
     if isinstance(kubernetes, NodeClusters):
         threading.Thread(target=_keep, args=(kubernetes,), daemon=True).start()
+        threading.Thread(target=_scale, daemon=True).start()
 
 
 def _with_capacity(fields: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
@@ -53,6 +64,31 @@ def _keep(kubernetes: NodeClusters) -> None:
                 threading.Thread(target=_finish, args=(kubernetes, key), daemon=True).start()
 
 
+def _scale() -> None:
+    """Let groups without nodes grow, one at a time in each cluster."""
+    while True:
+        time.sleep(_SCALING_SECONDS)
+        for (account, region, name), cluster in list(eks._clusters.all_items()):
+            groups = [group for group in _groups(account, region, name) if group.desired < 1 <= group.most]
+            if not cluster.get("endpoint") or not groups:
+                continue
+            with contextlib.suppress(ApiFailure, OSError), administrator_of(cluster) as api:  # it may end meanwhile
+                waiting = api.items("/api/v1/pods?fieldSelector=spec.nodeName%3D,status.phase%3DPending")
+                found = (group_for(pod, region, groups, instance) for pod in waiting if _has_waited(pod))
+                if group := next(filter(None, found), None):
+                    _grown.add((f"{account}/{region}/{name}", group.name))
+
+
+def _has_waited(pod: Mapping[str, Any]) -> bool:
+    """Whether no node has taken a pod for a while."""
+    return any(
+        one["type"] == "PodScheduled"
+        and one.get("reason") == "Unschedulable"
+        and datetime.now(UTC) - datetime.fromisoformat(one["lastTransitionTime"]) > _PATIENCE
+        for one in pod["status"].get("conditions") or []
+    )
+
+
 def _finish(kubernetes: NodeClusters, key: str) -> None:
     """Give new nodes the resources that devices would announce. Callers learn why a node is not ready."""
     with contextlib.suppress(KubernetesError, ApiFailure, OSError):  # a node or the cluster may end meanwhile
@@ -62,22 +98,26 @@ def _finish(kubernetes: NodeClusters, key: str) -> None:
 def wanted_nodes() -> dict[str, list[NodeSettings]]:
     """The nodes of each cluster that there is, by its key."""
     clusters = [(account, region, name) for (account, region, name), _ in list(eks._clusters.all_items())]
-    groups = [(account, region, group) for (account, region, _), group in list(eks._nodegroups.all_items())]
     return {
         f"{account}/{region}/{name}": [
-            *nodes_for(
-                region,
-                [
-                    _node_group(group)
-                    for owner, place, group in groups
-                    if (owner, place, group["clusterName"]) == (account, region, name)
-                ],
-                instance,
-            ),
+            *nodes_for(region, _groups(account, region, name), instance),
             *launched_nodes(account, region, name),
         ]
         for account, region, name in clusters
     }
+
+
+def _groups(account: str, region: str, cluster: str) -> list[NodeGroup]:
+    """The node groups of a cluster; those that have grown have a node."""
+    found = [
+        _node_group(group)
+        for (owner, place, _), group in list(eks._nodegroups.all_items())
+        if (owner, place, group["clusterName"]) == (account, region, cluster)
+    ]
+    key = f"{account}/{region}/{cluster}"
+    return [
+        replace(group, desired=1) if group.desired < 1 and (key, group.name) in _grown else group for group in found
+    ]
 
 
 def _node_group(group: Mapping[str, Any]) -> NodeGroup:
@@ -89,6 +129,7 @@ def _node_group(group: Mapping[str, Any]) -> NodeGroup:
         desired=int(group["scalingConfig"].get("desiredSize", 0)),
         zones=_zones(group["subnets"]),
         capacity=group["capacityType"],
+        most=int(group["scalingConfig"].get("maxSize", 0)),
     )
 
 

@@ -1,8 +1,9 @@
-"""From managed node groups, as EKS describes them, to the nodes of a sandbox."""
+"""From managed node groups, as EKS describes them, to the nodes of a sandbox, and which group grows for a pod."""
 
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from kubernetes_rehearsal.nodes.node import NodeSettings, Taint
 
@@ -34,6 +35,7 @@ class NodeGroup:
     :param labels: of its nodes.
     :param taints: of its nodes, with effects as Kubernetes or as EKS writes them.
     :param desired: number of its nodes.
+    :param most: number of nodes up to which an autoscaler may add some.
     :param zones: Availability Zones of its subnets.
     """
 
@@ -44,6 +46,7 @@ class NodeGroup:
     desired: int
     zones: Sequence[str]
     capacity: str = "ON_DEMAND"
+    most: int = 0
 
 
 def nodes_for(region: str, groups: Iterable[NodeGroup], instance: Callable[[str], Instance]) -> list[NodeSettings]:
@@ -94,6 +97,67 @@ def nodes_for(region: str, groups: Iterable[NodeGroup], instance: Callable[[str]
             extended_resources=extended,
         )
     return list(nodes.values())
+
+
+def group_for(
+    pod: Mapping[str, Any], region: str, groups: Iterable[NodeGroup], instance: Callable[[str], Instance]
+) -> NodeGroup | None:
+    """The group without nodes that an autoscaler would give one, for a pod that no node takes; None if none fits.
+
+    Of several groups, it is one without accelerators, without taints and with few processors.
+    """
+    fitting = []
+    for group in groups:
+        if group.desired < 1 <= group.most:
+            (node,) = nodes_for(region, [replace(group, desired=1)], instance)
+            if _takes(node, pod["spec"]):
+                cost = len(node.extended_resources), len(node.taints), node.cpus, node.memory_mib, group.name
+                fitting.append((cost, group))
+    return min(fitting)[1] if fitting else None
+
+
+def _takes(node: NodeSettings, spec: Mapping[str, Any]) -> bool:
+    """Whether a node takes a pod, by selector, required affinity, taints and accelerators."""
+    labels = {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", **node.labels}
+    required = (
+        (spec.get("affinity") or {}).get("nodeAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution")
+    )
+    terms = required["nodeSelectorTerms"] if required else [{}]
+    tolerations = spec.get("tolerations") or []
+    limits = [(container.get("resources") or {}).get("limits") or {} for container in spec["containers"]]
+    wanted = {name for each in limits for name in each if "." in name.partition("/")[0]}
+    return (
+        (spec.get("nodeSelector") or {}).items() <= labels.items()
+        and any(all(_matches(labels, one) for one in term.get("matchExpressions") or []) for term in terms)
+        and all(
+            any(_tolerates(one, taint) for one in tolerations)
+            for taint in node.taints
+            if taint.effect != "PreferNoSchedule"
+        )
+        and wanted <= node.extended_resources.keys()
+    )
+
+
+def _matches(labels: Mapping[str, str], expression: Mapping[str, Any]) -> bool:
+    has = labels.get(expression["key"])
+    match expression["operator"]:
+        case "In":
+            return has in expression["values"]
+        case "NotIn":
+            return has not in expression["values"]
+        case "Exists":
+            return has is not None
+        case "DoesNotExist":
+            return has is None
+    return False  # a comparison of numbers, which no chart of ours has
+
+
+def _tolerates(toleration: Mapping[str, Any], taint: Taint) -> bool:
+    return (
+        toleration.get("key") in (None, taint.key)
+        and (toleration.get("operator") == "Exists" or toleration.get("value", "") == taint.value)
+        and toleration.get("effect") in (None, taint.effect)
+    )
 
 
 def _node_name(group: str) -> str:
