@@ -14,7 +14,7 @@ class Proofs:
     :param idle: workloads without pods, because they have no replicas or match no node.
     :param callers: service accounts whose pods called AWS, each with its role.
     :param unrestricted: namespaces that enforce no pod security level.
-    :param replaced: restarts of containers whose pods were replaced, and whose new pods did not restart.
+    :param replaced: restarts and repeated errors of pods that were replaced, and whose successors had none.
     :param findings: faults.
     """
 

@@ -79,7 +79,10 @@ def remarks(
         _list("Ran on real nodes, with the seconds until each was available", proofs.running),
         _list("Stored only, with what is unavailable; a stand-in ran, or nothing", proofs.stored_only),
         _list("Without pods, because they have no replicas or match no node", proofs.idle),
-        _list("Restarted once, and not after their pods were replaced", proofs.replaced),
+        _list(
+            "Restarted or repeated an error on this busy machine, and not after their pods were replaced",
+            proofs.replaced,
+        ),
         _list("Called AWS from pods, each as its own role and denied what the role does not grant", proofs.callers),
         _list("Namespaces that enforce no pod security level", proofs.unrestricted),
         _list("Properties without effect in the emulator; only tests of the templates cover them", ignored),

@@ -131,21 +131,37 @@ def test_a_restart_that_the_next_pod_does_not_repeat_is_reported_and_no_finding(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(workloads, "_REPLACED_SECONDS", 0)
-    report = check_workloads(_replaced(0), ["churn"], replaces_restarted=True)  # type: ignore[arg-type]
+    report = check_workloads(_replaced(0), ["churn"], second_chance=True)  # type: ignore[arg-type]
     assert report.findings == []
     assert list(report.replaced) == ["Pod churn/web-1: container web: restarted 1 times: unknown, exit code unknown: "]
 
 
 def test_a_restart_that_the_next_pod_repeats_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workloads, "_REPLACED_SECONDS", 0)
-    report = check_workloads(_replaced(1), ["churn"], replaces_restarted=True)  # type: ignore[arg-type]
+    report = check_workloads(_replaced(1), ["churn"], second_chance=True)  # type: ignore[arg-type]
     assert "restarted 1 times" in _said(report.findings)[0]
+
+
+def test_an_error_that_the_next_pod_does_not_repeat_is_reported_and_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workloads, "_REPLACED_SECONDS", 0)
+    answers = _deployment(1)
+    logs = {"/api/v1/namespaces/churn/pods/web-1/log": "E1130 cannot reach the database\n" * 3}
+
+    def delete(method: str, path: str, body: Any) -> None:
+        logs.clear()
+
+    answers["/api/v1/namespaces/churn/pods/web-1"] = delete
+    report = check_workloads(FakeApi(answers, logs), ["churn"], second_chance=True)  # type: ignore[arg-type]
+    assert report.findings == []
+    assert list(report.replaced) == [
+        "Pod churn/web-1: container web: repeats an error: E1130 cannot reach the database"
+    ]
 
 
 def test_a_missing_right_of_a_pod_that_is_replaced_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workloads, "_REPLACED_SECONDS", 0)
     api = _replaced(0, "E1130 pods is forbidden")
-    report = check_workloads(api, ["churn"], replaces_restarted=True)  # type: ignore[arg-type]
+    report = check_workloads(api, ["churn"], second_chance=True)  # type: ignore[arg-type]
     assert _said(report.findings) == [
         "Pod churn/web-1: container web: lacks a right; grant it: E1130 pods is forbidden"
     ]

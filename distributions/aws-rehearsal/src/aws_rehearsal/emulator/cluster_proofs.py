@@ -45,7 +45,7 @@ def _proved(kubernetes: KubernetesApi, key: str, cluster: dict[str, Any]) -> dic
             return {}
         namespaces = sorted(found["metadata"]["name"] for found in api.items("/api/v1/namespaces"))
         deployed = set(kubernetes.leftovers(key))
-        report = check_workloads(api, namespaces, bound_seconds=_BOUND_SECONDS, only=deployed, replaces_restarted=True)
+        report = check_workloads(api, namespaces, bound_seconds=_BOUND_SECONDS, only=deployed, second_chance=True)
         own = sorted(name.removeprefix(_NAMESPACE) for name in deployed if name.startswith(_NAMESPACE))
         unrestricted = [name for name in own if enforced_level(api, name) is None]
         allowed = check_pod_security(api, [name for name in own if name not in unrestricted])

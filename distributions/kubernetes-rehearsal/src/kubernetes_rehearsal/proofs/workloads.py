@@ -45,14 +45,14 @@ def check_workloads(
     *,
     bound_seconds: float = 120,
     only: Container[str] | None = None,
-    replaces_restarted: bool = False,
+    second_chance: bool = False,
 ) -> WorkloadReport:
     """Wait for every workload of the namespaces, then check the logs of their pods.
 
     :param only: workloads to check, as ``Kind namespace/name``. Default: all.
     :param bound_seconds: time limit for each; a Deployment's own ``progressDeadlineSeconds`` if shorter.
-    :param replaces_restarted: replace pods whose containers restarted, and report a fault only if those of the new pods
-        restart, too: on a busy machine, a program gives up that waits for another one. Default: a restart is a fault.
+    :param second_chance: replace pods whose containers restarted or repeat an error, and report a fault only if the new
+        pods do so, too: on a busy machine, programs wait for others longer than they expect. Default: they are faults.
     """
     checked = [
         (kind, found) for kind, found in workloads(api, namespaces) if only is None or _place(kind, found) in only
@@ -60,9 +60,9 @@ def check_workloads(
     running, late = _available(api, checked, bound_seconds)
     replaced: list[Finding] = []
     findings: list[Finding] = []
-    if replaces_restarted:
+    if second_chance:
         on_time = [one for one in checked if _place(*one) not in late]
-        replaced, findings = _replace_restarted(api, on_time, bound_seconds, late)
+        replaced, findings = _replace_troubled(api, on_time, bound_seconds, late)
     findings += [Finding(place, f"not available in time: {_why(api, found)}") for place, found in late.items()]
     stored: dict[str, str] = {}
     idle = []
@@ -117,28 +117,29 @@ def _available(
     return running, late
 
 
-def _replace_restarted(
+def _replace_troubled(
     api: ApiClient, checked: Sequence[Workload], bound_seconds: float, late: dict[str, Object]
 ) -> tuple[list[Finding], list[Finding]]:
-    """Replace the pods whose containers restarted, and wait for their workloads; those that are late are added.
+    """Replace the pods that restarted or repeat an error, and wait for their workloads; those that are late are added.
 
-    :return: the restarts, and the denied permissions of the replaced pods.
+    :return: why pods were replaced, and the denied permissions of these.
     """
-    restarts: list[Finding] = []
-    denied: list[Finding] = []
+    reasons: list[Finding] = []
+    lacking: list[Finding] = []
     affected = {}
     for kind, found in checked:
         for pod in pods_of(api, found):
-            if restarted := _restarts(api, pod):
-                restarts += restarted
-                denied += _complaints(api, pod)[0]
+            denied, repeated = _complaints(api, pod)
+            if trouble := [*_restarts(api, pod), *repeated]:
+                reasons += trouble
+                lacking += denied
                 metadata = pod["metadata"]
                 api.request("DELETE", f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}")
                 affected[_place(kind, found)] = (kind, found)
     if affected:
         time.sleep(_REPLACED_SECONDS)
         late |= _available(api, list(affected.values()), bound_seconds)[1]
-    return restarts, denied
+    return reasons, lacking
 
 
 def workloads(api: ApiClient, namespaces: Sequence[str]) -> Iterator[tuple[str, Object]]:
