@@ -2,10 +2,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cdk8s
-from aws_cdk import Acknowledgment, Stack, Validations
+from aws_cdk import Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_eks_v2 as eks
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_route53 as route53
 from constructs import Construct
 
@@ -174,15 +173,7 @@ class ServingStack(Stack):
     def _scaler(self) -> WorkloadRole:
         """The role by which KEDA counts the messages of the teams' queues, and receives none of them."""
         role = self._installer.role(self, "Keda", "keda-operator")
-        queues = [self.format_arn(service="sqs", resource=f"{team}-*") for team in sorted(self._teams)]
-        iam.Grant.add_to_principal(grantee=role, actions=["sqs:GetQueueAttributes"], resource_arns=queues)
-        for queue in queues:
-            Validations.of(role).acknowledge(
-                Acknowledgment(
-                    id=f"AwsSolutions-IAM5[Resource::{queue}]",
-                    reason="teams create their queues later; their names begin with that of the team",
-                )
-            )
+        self._installer.cluster.grant_count_messages(role, [f"{team}-" for team in sorted(self._teams)])
         return role
 
     def _entrance(self) -> Entrance | None:

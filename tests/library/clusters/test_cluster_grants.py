@@ -19,6 +19,7 @@ GRANTS: dict[str, Grant] = {
     "write_logs": lambda own, grantee: own.grant_write_logs(grantee, [log_group(own)]),
     "write_metrics": lambda own, grantee: own.grant_write_metrics(grantee, WORKSPACE),
     "query_metrics": lambda own, grantee: own.grant_query_metrics(grantee, WORKSPACE),
+    "count_messages": lambda own, grantee: own.grant_count_messages(grantee, ["churn-"]),
     "scale_node_groups": KubernetesCluster.grant_scale_node_groups,
     "manage_load_balancers": KubernetesCluster.grant_manage_load_balancers,
 }
@@ -86,6 +87,15 @@ def test_a_program_that_queries_metrics_changes_none(own: KubernetesCluster) -> 
     assert allows(reading, "aps:QueryMetrics", WORKSPACE)
     assert not allows(reading, "aps:RemoteWrite", WORKSPACE)
     assert not allows(reading, "aps:QueryMetrics", f"{WORKSPACE}0")
+
+
+@pytest.mark.promise("pod-permissions")
+def test_an_autoscaler_counts_messages_of_the_named_queues_and_receives_none(own: KubernetesCluster) -> None:
+    counting = statements(own, GRANTS["count_messages"])
+    queues = f"{PREFIX}:sqs:eu-west-1:111111111111"
+    assert allows(counting, "sqs:GetQueueAttributes", f"{queues}:churn-orders")
+    assert not allows(counting, "sqs:GetQueueAttributes", f"{queues}:fraud-orders")
+    assert not allows(counting, "sqs:ReceiveMessage", f"{queues}:churn-orders")
 
 
 @pytest.mark.parametrize("grant", GRANTS.values(), ids=GRANTS.keys())

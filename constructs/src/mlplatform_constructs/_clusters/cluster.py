@@ -25,7 +25,7 @@ from .kubernetes_release import KubernetesRelease
 from .load_balancing_permissions import manage_load_balancers
 from .node_group import NodeGroupSpec
 from .node_group_updates import WEEKLY
-from .node_permissions import query_metrics, scale_node_groups, write_logs, write_metrics
+from .node_permissions import count_messages, query_metrics, scale_node_groups, write_logs, write_metrics
 from .vpc_cni import VpcCni
 from .workload_identity import WorkloadIdentity
 
@@ -236,6 +236,14 @@ class KubernetesCluster(Construct):
     def grant_query_metrics(self, grantee: iam.IGrantable, workspace_arn: str) -> iam.Grant:
         """Allow ``grantee`` to query a workspace of Amazon Managed Service for Prometheus, and to change nothing."""
         return grant_permissions(self, grantee, query_metrics(workspace_arn))
+
+    @checked
+    def grant_count_messages(self, grantee: iam.IGrantable, queue_prefixes: Sequence[str]) -> iam.Grant:
+        """Allow ``grantee`` to count the messages of SQS queues by the beginnings of their names, and to receive none.
+
+        For autoscalers such as KEDA: the queues of the cluster's account and Region, which may not exist yet.
+        """
+        return grant_permissions(self, grantee, count_messages(Arns.of(self), queue_prefixes))
 
     @checked
     def grant_scale_node_groups(self, grantee: iam.IGrantable) -> iam.Grant:

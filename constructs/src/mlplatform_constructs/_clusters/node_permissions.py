@@ -1,4 +1,4 @@
-"""What a controller needs to change the size of a cluster's node groups, and an agent to write logs of its nodes."""
+"""What agents and controllers on the nodes of a cluster need: to write logs and metrics, and to scale by them."""
 
 from collections.abc import Sequence
 
@@ -43,6 +43,17 @@ def query_metrics(workspace_arn: str) -> list[Permission]:
     """To query a workspace, and to list its series and labels."""
     actions = ["aps:GetLabels", "aps:GetMetricMetadata", "aps:GetSeries", "aps:QueryMetrics"]
     return [Permission(actions=actions, resources=[workspace_arn])]
+
+
+def count_messages(arns: Arns, queue_prefixes: Sequence[str]) -> list[Permission]:
+    """To count the messages of queues whose names begin with a prefix. https://keda.sh/docs/2.20/scalers/aws-sqs/"""
+    return [
+        Permission(
+            actions=["sqs:GetQueueAttributes"],
+            resources=[arns.regional("sqs", f"{prefix}*") for prefix in queue_prefixes],
+            why="the queues are created later; their names begin with the prefix",
+        )
+    ]
 
 
 def scale_node_groups(arns: Arns, cluster_name: str) -> list[Permission]:
