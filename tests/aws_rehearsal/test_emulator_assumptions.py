@@ -87,7 +87,7 @@ INTERNALS = [
     ("services.lambda_svc", "_resolve_layer_zip", "attachment", "lambda_workers"),
     ("services.s3", "_bucket_tags", "AccountScopedDict", "buckets"),
     ("services.ssm", "_PUBLIC_AMI_PARAMETERS", "dict", "parameters"),
-    ("services.sts", "register_session", "access_key session", "lambda_workers"),
+    ("services.sts", "register_session", "access_key session", "sessions"),
 ]
 
 

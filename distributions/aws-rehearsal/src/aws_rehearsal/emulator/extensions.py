@@ -18,6 +18,7 @@ from aws_rehearsal.emulator import (
     refused_updates,
     registry,
     rollbacks,
+    sessions,
     stack_outputs,
     task_roles,
     validation,
@@ -50,5 +51,6 @@ def install(kubernetes: KubernetesApi) -> None:
     polling.install()
     refused_updates.install()
     rollbacks.install()
+    sessions.install()
     stack_outputs.install()
     validation.install()

@@ -2,11 +2,33 @@
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 from ministack.services import iam, sts
+
+from aws_rehearsal.emulator.patching import wrap
+
+
+def install() -> None:
+    """Let sessions be added from several threads, as steps of a parallel state do.
+
+    The emulator walks through all sessions whenever it adds one, which fails while another thread adds its own.
+    """
+    wrap(sts, "register_session", one_at_a_time)
+
+
+def one_at_a_time(original: Callable[..., None]) -> Callable[..., None]:
+    """The same function, which waits for its other calls to end."""
+    lock = Lock()
+
+    def locked(*arguments: Any) -> None:
+        with lock:
+            original(*arguments)
+
+    return locked
 
 
 @dataclass(frozen=True)
