@@ -72,7 +72,8 @@ class PlatformStage(Stage):
             for target in self.clusters.values():
                 if training.team_roles and target.serving and target is not training:
                     group = training.cluster.cluster.security_group
-                    target.serving.admit_pipelines(training.team_roles, group, _words(source))
+                    roles = list(training.team_roles.values())
+                    target.serving.admit_pipelines(roles, group, _words(source))
 
 
 class AccountStacks:
@@ -292,12 +293,12 @@ class ClusterStacks:
             mesh_requests=settings.logs.mesh_requests,
         )
         last: list[Stack] = [self.services]
-        self.team_roles: Sequence[WorkloadRole] = ()
-        """Roles of the teams with a workspace in this cluster."""
+        self.team_roles: Mapping[str, WorkloadRole] = {}
+        """The role of each team with a workspace in this cluster, by the team's name."""
         self.serving: ServingStack | None = None
         if settings.clusters[name].kubeflow:
             teams = self._add_kubeflow(stage, name, settings, account)
-            self.team_roles = list(teams.roles.values())
+            self.team_roles = teams.roles
             last.append(teams)
         if settings.clusters[name].serving:
             self.serving = self._add_serving(stage, name, settings, account)

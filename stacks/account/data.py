@@ -6,6 +6,7 @@ from constructs import Construct
 
 from mlplatform_constructs import AccessLogBucket, DataBucket, FeatureGroup, FeatureStore, ModelRepository
 from stacks._wiring.data_protection import DataProtection
+from stacks._wiring.output_reference import refer_by_output
 from stacks.account.feature_groups import FEATURE_GROUPS
 
 
@@ -43,6 +44,7 @@ class DataStack(Stack):
             **protection.logs,
         )
         self._feature_outputs()
+        refer_by_output(self.features, exported=False)  # roles of teams may name them, and a change removes a group
         self.models = ModelRepository(
             self,
             "Models",
