@@ -1,5 +1,6 @@
 """The table of programs is complete for the catalog, agrees with its locks, and explains what is missing."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from kubernetes_rehearsal.interface import KubernetesError
 from kubernetes_rehearsal.programs import NODE_PROGRAMS, why_missing, why_stored_only
 from kubernetes_rehearsal.programs.table import image_name, read_table, select
 
+PAGE = Path(__file__).parents[3] / "docs" / "rehearsal-kubernetes.md"
 MODULE = "module x\n\nrequire (\n\texample.test/a v1.2.3\n)\n\nreplace example.test/b => example.test/c v2.0.0\n"
 ROWS = """
 [go.a]
@@ -173,3 +175,17 @@ def test_an_image_brings_its_programs_and_a_program_its_images(write: Callable[[
 def test_an_unknown_name_is_refused(write: Callable[[str], Path]) -> None:
     with pytest.raises(KubernetesError, match="c: not in the table of programs; --list prints its names"):
         select(read_table(write(ROWS)), ["a", "c"])
+
+
+def test_the_page_states_the_version_of_every_module_and_names_sets_that_exist() -> None:
+    """Versions without a tag are not compared. Prometheus numbers its module 0.312.0 for the release 3.12.0."""
+    table = read_table()
+    section = PAGE.read_text(encoding="utf-8").partition("\n### Programs\n")[2].partition("\n### ")[0]
+    rows = [line.split("|")[2] for line in section.splitlines() if line.startswith("| ")]
+    stated = {version for row in rows for version in re.findall(r"\d+(?:\.\d+)+", row)}
+    modules = {program.module.rpartition("@v")[2] for program in table.go.values() if program.module}
+    tagged = {version for version in modules if "-" not in version}
+    assert len(tagged) > 20
+    assert {re.sub(r"^0\.3(\d\d)\.", r"3.\1.", version) for version in tagged} <= stated
+    sets = {f"debian/{name}" for name in table.debian} | {f"pypi/{name}" for name in table.pypi}
+    assert set(re.findall(r"`((?:pypi|debian)/[a-z-]+)`", section)) <= sets

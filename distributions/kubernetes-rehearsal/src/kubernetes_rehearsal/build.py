@@ -3,6 +3,7 @@
 ``python -m kubernetes_rehearsal.build 1.35`` builds; ``python -m kubernetes_rehearsal.build lock 1.35.4`` locks.
 """
 
+import argparse
 import json
 import os
 import re
@@ -110,17 +111,28 @@ def _go(arguments: list[str], folder: Path, flags: str = "-mod=readonly") -> str
 
 def main(arguments: list[str]) -> str | None:
     """:return: the failure, in one line."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.minor == "lock" and not re.fullmatch(r"\d+\.\d+\.\d+", options.release or ""):
+        parser.error(f"lock needs a patch release such as 1.35.4, got {options.release}")
     if not shutil.which("go"):
         print("kube-apiserver: not built, there is no Go here; the rehearsal uses its embedded Kubernetes stand-in")
         return None
     try:
-        if arguments[0] == "lock":
-            print(lock(arguments[1]))
+        if options.minor == "lock":
+            print(lock(options.release))
         else:
-            build(arguments[0])
+            build(options.minor)
     except KubernetesError as error:
         return str(error)
     return None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m kubernetes_rehearsal.build", description=__doc__)
+    parser.add_argument("minor", help="Kubernetes minor to build, such as 1.35; or lock, to write a lock")
+    parser.add_argument("release", nargs="?", help="with lock: the patch release, such as 1.35.4")
+    return parser
 
 
 if __name__ == "__main__":

@@ -40,9 +40,9 @@ def main(arguments: Sequence[str]) -> str | None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m kubernetes_rehearsal.programs", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", help="programs, package sets or images. Default: all except the optional ones"
+        "names", nargs="*", help="programs, package sets or images. Default: all except those on demand"
     )
-    parser.add_argument("--all", action="store_true", help="include the optional ones")
+    parser.add_argument("--all", action="store_true", help="include those on demand")
     parser.add_argument("--list", action="store_true", help="list the programs, and build nothing")
     parser.add_argument("--minutes", type=float, default=0, help="start no build after this time")
     parser.add_argument("--lock", metavar="KIND/NAME", help="write the lock of a package set with current versions")
