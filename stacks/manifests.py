@@ -191,7 +191,7 @@ class ExampleValues:
 
 def main(arguments: Sequence[str]) -> None:
     """Write the files of one account, and print their names."""
-    parser = argparse.ArgumentParser(prog="stacks.manifests", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stacks.manifests", description=__doc__)
     parser.add_argument("account", help="name of the account file")
     parser.add_argument("--to", type=Path, default=FOLDER, help="folder. Default: manifests")
     options = parser.parse_args(arguments)
