@@ -49,7 +49,7 @@ def measure(cluster: RealCluster, kwok: Path, nodes: int, pods: int) -> Scale:
     """Add nodes without machines, every fifth of them with a GPU and its taint; then pods that do not tolerate it.
 
     :param kwok: the built program.
-    :raises SystemExit: where nodes or pods are not there in time.
+    :raises SystemExit: if nodes or pods are not ready in time.
     """
     api = cluster.api
     tainted = {f"fake-{number}" for number in range(0, nodes, _GPU_SHARE)}

@@ -116,7 +116,7 @@ class Catalog:
         _refuse(unlisted_values(name, values, self.images))
 
     def stand_ins(self) -> dict[str, Any]:
-        """What the rehearsal installs where a chart or an add-on cannot be had, as data.
+        """What the rehearsal installs in place of a chart or an add-on that is unavailable, as data.
 
         ``charts``: for each Helm chart the repository of its project, and objects with Helm's placeholders for release
         and namespace; ``add_ons``: for each EKS add-on its objects.

@@ -228,7 +228,7 @@ class Cognito(Section):
         scopes = {*info.data.get("scopes", {}), ADVISER_SCOPE}
         for name, machine in machines.items():
             if unknown := [scope for scope in machine.scopes if scope not in scopes]:
-                raise Mistake(f"{name}.scopes: no scope {', '.join(unknown)}; there is {', '.join(sorted(scopes))}")
+                raise Mistake(f"{name}.scopes: no scope {', '.join(unknown)}; there are: {', '.join(sorted(scopes))}")
         return machines
 
     @field_validator("threat_protection")

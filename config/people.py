@@ -127,8 +127,8 @@ def problems_of_teams(teams: Mapping[str, Team], people: Mapping[str, Person]) -
             yield f"{name}: reserved for what Pipelines itself keeps in the artifact bucket; choose another name"
         for place, person in (("owner", team.owner), *(("members", member) for member in team.members)):
             if person not in people:
-                there = ", ".join(people) or "no person"
-                yield f"{name}.{place}: {person!r} is not in [people]; there is {there}"
+                there = f"has {', '.join(people)}" if people else "is empty"
+                yield f"{name}.{place}: {person!r} is not in [people], which {there}; add it there, or correct the name"
         if team.owner in team.members or len(set(team.members)) != len(team.members):
             yield f"{name}.members: has a duplicate; list each person once, without the owner"
 

@@ -126,7 +126,7 @@ def problems_of_airflow(workloads: Workloads, identity: Identity, network: Netwo
     fitting = sorted(name for name, machine in machines.items() if usable.intersection(machine.scopes))
     if airflow.machine not in fitting:
         fix = f"name one of {', '.join(fitting)}" if fitting else "add one to identity.cognito.machines"
-        yield f"airflow.machine: {airflow.machine!r} is no machine with a scope for /pipeline/*; {fix}"
+        yield f"airflow.machine: {airflow.machine!r} is not a machine with a scope for /pipeline/*; {fix}"
     allowed = balancer.allowed_cidrs if balancer and not balancer.internet_facing else None
     inside = ipaddress.IPv4Network(network.cidr)
     if allowed is not None and not any(inside.subnet_of(ipaddress.IPv4Network(each)) for each in allowed):

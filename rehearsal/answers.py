@@ -26,7 +26,7 @@ class Answers:
                 self.end_headers()
 
             def log_message(self, format: str, *arguments: Any) -> None:
-                """Nothing: the function's own log tells of it."""
+                """Nothing, because the function's own log reports it."""
 
         self._server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
         self.url = f"http://{LOOPBACK}:{self._server.server_port}/"

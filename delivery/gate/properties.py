@@ -60,7 +60,7 @@ def _shown(place: Place, before: dict[str, object], after: dict[str, object]) ->
 
 
 def _compares(rule: Rule, type: str, place: Place) -> bool:
-    """Whether a rule about a place says all that there is to say. That something is interrupted does not."""
+    """Whether the verdict of a rule about a place is complete. That of an interruption is not."""
     return rule.verdict != Verdict.INTERRUPTING and bool(rule.key or not decisions.is_free(type, place))
 
 

@@ -34,7 +34,7 @@ ALSO_STATEFUL = frozenset(
         "AWS::SecretsManager::Secret",  # a password that others use
     }
 )
-"""Types that hold what a new resource would not have, beside those that the specification calls stateful."""
+"""Types with content that a new resource would not have, in addition to those that the specification calls stateful."""
 
 
 class Replacement(IntEnum):
@@ -60,11 +60,11 @@ class Specification:
     @classmethod
     @functools.cache
     def load(cls, path: Path = DATABASE) -> Self:
-        """:raises DeliveryError: if ``path`` is not there."""
+        """:raises DeliveryError: if ``path`` does not exist."""
         try:
             schema = json.loads(gzip.decompress(path.read_bytes()))["schema"]
         except FileNotFoundError:
-            raise DeliveryError(f"{path}: not there; make install brings it with the CDK CLI") from None
+            raise DeliveryError(f"{path}: does not exist; make install installs it with the CDK CLI") from None
         return cls(
             {one["cloudFormationType"]: one for one in schema["resource"]["entities"]},
             {one["$id"]: one for one in schema["typeDefinition"]["entities"]},
@@ -123,7 +123,7 @@ class Specification:
         return True
 
     def name_properties(self, type: str) -> tuple[str, ...]:
-        """Properties that name the resource, so that no second one can be beside it."""
+        """Properties that name the resource, so that no second one can exist next to it."""
         known = self._types.get(type)
         if not known:
             return ()

@@ -18,7 +18,7 @@ _LOCAL = re.compile(r"^([A-Za-z0-9]+)(?:\.(.+))?$")
 class Resource:
     """One resource of a template, its values in the one form.
 
-    :param deletion: what becomes of it when it is removed: ``Delete``, ``Retain``, ``Snapshot``.
+    :param deletion: its deletion policy: ``Delete``, ``Retain``, ``Snapshot``.
     :param on_replacement: the same, when another takes its place.
     """
 

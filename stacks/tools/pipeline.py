@@ -50,7 +50,7 @@ class PipelineStack(Stack):
     :param settings: source, waves and whom to tell.
     :param stages: the stage of each account, by the name of its file; all that a wave names.
     :param tools: what the tools account holds besides, deployed before the first wave. Default: nothing.
-    :param removal_policy: what becomes of artifacts and their key when the stack goes. DESTROY empties the bucket, but
+    :param removal_policy: removal policy of artifacts and their key. DESTROY empties the bucket, but
         not its copies in other regions. Default: they stay.
     """
 
@@ -240,7 +240,7 @@ class PipelineStack(Stack):
             )
 
     def _make_key(self) -> kms.Key:
-        """Encrypts artifacts, logs and notifications. The roles that deploy in other accounts are let in by grants."""
+        """Encrypts artifacts, logs and notifications. Grants give access to the roles that deploy in other accounts."""
         key = kms.Key(
             self,
             "Key",
@@ -361,7 +361,7 @@ class PipelineStack(Stack):
         )
         self._acknowledge(
             self.pipeline,
-            "made by CDK Pipelines: roles of `cdk bootstrap` are told by their tags, keys of other regions have no ARN "
+            "made by CDK Pipelines: roles of `cdk bootstrap` are identified by their tags, keys of other regions have no ARN "
             "here, and one role publishes the files of all accounts",
             f"Resource::{logs_of}/*",
             f"Resource::{reports_of}/*",

@@ -12,7 +12,7 @@ class ToolsStage(Stage):
     """What accounts take from: registries of mirrored images, and the repository of Python packages.
 
     :param registries: the mirrors that account files name; each is made in the account of its address, and stays.
-    :param removal_policy: what becomes of packages when their stack goes. Default: they stay.
+    :param removal_policy: removal policy of packages. Default: they are retained.
     """
 
     def __init__(

@@ -144,7 +144,7 @@ def test_a_namespace_enforces_its_level_and_warns_of_anything_below_restricted(c
 def test_the_same_object_twice_is_refused(charts: cdk8s.App) -> None:
     chart = ComponentChart(charts, "Twice")
     chart.add({"kind": "ConfigMap", "metadata": {"name": "a", "namespace": "b"}})
-    with pytest.raises(ValueError, match="Twice: ConfigMap b/a is already here; remove one of the two"):
+    with pytest.raises(ValueError, match="Twice: ConfigMap b/a already exists; remove one of the two"):
         chart.add({"kind": "ConfigMap", "metadata": {"name": "a", "namespace": "b"}})
 
 

@@ -54,7 +54,7 @@ def test_what_a_chart_hands_over_reaches_cdk8s_too() -> None:
 def test_an_object_that_is_there_twice_is_refused() -> None:
     chart = ComponentChart(cdk8s.App(), "team")
     chart.add(config_map("settings", "n", {}))
-    with pytest.raises(ValueError, match="team: ConfigMap n/settings is already here; remove one of the two"):
+    with pytest.raises(ValueError, match="team: ConfigMap n/settings already exists; remove one of the two"):
         chart.add(config_map("settings", "n", {}))
 
 
@@ -62,7 +62,7 @@ def test_a_construct_that_makes_an_object_of_the_data_is_refused() -> None:
     chart = ComponentChart(cdk8s.App(), "team", namespace="n")
     kplus_deployment(chart)
     chart.add(workloads.deployment("team-web", "n", workloads.pod()))
-    with pytest.raises(ValueError, match="team: Deployment n/team-web is already here"):
+    with pytest.raises(ValueError, match="team: Deployment n/team-web already exists"):
         chart.to_json()
 
 

@@ -89,7 +89,7 @@ def test_notebooks_may_be_silent_for_an_hour(tmp_path: Path) -> None:
         ),
         (
             f'{COGNITO}[identity.cognito.machines.ci]\nscopes = ["notebooks"]',
-            "identity.cognito.machines: ci.scopes: no scope notebooks; there is adviser, pipelines",
+            "identity.cognito.machines: ci.scopes: no scope notebooks; there are: adviser, pipelines",
         ),
         (
             f'{CENTER}instance_arn = "arn:aws:sso:::instance/ssoins-0123456789abcdef"',
@@ -263,17 +263,17 @@ def test_profiles_name_people_as_everything_else_does(tmp_path: Path) -> None:
         ),
         (
             f'{CENTER}{PEOPLE}[teams.churn]\nowner = "chi"',
-            "teams: churn.owner: 'chi' is not in [people]; there is ana, ben",
+            "teams: churn.owner: 'chi' is not in [people], which has ana, ben; add it there, or correct the name",
         ),
         (
             f'{CENTER}{PEOPLE}[teams.churn]\nowner = "ana"\nmembers = ["dan"]',
-            "teams: churn.members: 'dan' is not in [people]; there is ana, ben",
+            "teams: churn.members: 'dan' is not in [people], which has ana, ben; add it there, or correct the name",
         ),
         (
             f'{CENTER}{PEOPLE}[teams.churn]\nowner = "ana"\nmembers = ["ben", "ana"]',
             "teams: churn.members: has a duplicate; list each person once, without the owner",
         ),
-        ('[teams.churn]\nowner = "ana"', "teams: churn.owner: 'ana' is not in [people]; there is no person"),
+        ('[teams.churn]\nowner = "ana"', "teams: churn.owner: 'ana' is not in [people], which is empty; add it there, or correct the name"),
     ],
 )
 def test_a_wrong_table_is_reported_with_its_fix(tmp_path: Path, more: str, line: str) -> None:

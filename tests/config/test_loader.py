@@ -159,8 +159,8 @@ def test_a_mistake_names_key_value_and_fix(tmp_path: Path, change: str, to: str,
 def test_mistakes_of_one_table_have_a_line_each(tmp_path: Path) -> None:
     teams = '[teams.churn]\nowner = "ben"\nmembers = ["chi"]\n[people.ana]\nemail = "ana@example.com"\n'
     assert mistakes(tmp_path, GOOD + teams) == [
-        "teams: churn.owner: 'ben' is not in [people]; there is ana",
-        "teams: churn.members: 'chi' is not in [people]; there is ana",
+        "teams: churn.owner: 'ben' is not in [people], which has ana; add it there, or correct the name",
+        "teams: churn.members: 'chi' is not in [people], which has ana; add it there, or correct the name",
     ]
 
 

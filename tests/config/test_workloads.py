@@ -48,9 +48,9 @@ def test_airflow_runs_the_example_in_a_small_environment_by_default(tmp_path: Pa
         (SIGN_IN + AIRFLOW + 'dags = "../dags"', "workloads.airflow.dags: "),
         (
             SIGN_IN + '[workloads.airflow]\nmachine = "notebooks"',
-            "airflow.machine: 'notebooks' is no machine with a scope for /pipeline/.; name one of automation",
+            "airflow.machine: 'notebooks' is not a machine with a scope for /pipeline/.; name one of automation",
         ),
-        (AIRFLOW, "airflow.machine: 'automation' is no machine .* add one to identity.cognito.machines"),
+        (AIRFLOW, "airflow.machine: 'automation' is not a machine .* add one to identity.cognito.machines"),
         (
             SIGN_IN.replace(
                 "load_balancer]", 'load_balancer]\ninternet_facing = false\nallowed_cidrs = ["10.9.0.0/16"]'

@@ -135,7 +135,7 @@ def test_sagemaker_bills_its_own_price_and_emr_adds_its_own() -> None:
     ("value", "why"),
     [
         ([], "job: must be an object"),
-        ({"pases": 2}, "job.pases: unknown; there is cpu_seconds_per_gib, passes"),
+        ({"pases": 2}, "job.pases: unknown; there are: cpu_seconds_per_gib, passes"),
         ({"passes": 0}, "job.passes: must be a number above 0, at most 1e\\+06, got 0"),
         ({"passes": "2"}, "job.passes: must be a number"),
         ({"cpu_seconds_per_gib": float("nan")}, "must be a number above 0"),
@@ -148,7 +148,7 @@ def test_a_job_that_makes_no_sense_is_refused(value: object, why: str) -> None:
 
 
 def test_an_unknown_backend_is_refused_with_those_that_exist() -> None:
-    with pytest.raises(InvalidRequest, match="backends: no 'ecs'; there is local, eks, emr, sagemaker"):
+    with pytest.raises(InvalidRequest, match="backends: no 'ecs'; there are: local, eks, emr, sagemaker"):
         advise(data(), only=["ecs"])
 
 

@@ -32,7 +32,7 @@ def _with_finalizers(*kinds: str) -> str:
 
 _RULES = [
     rule("", "pods", f"{READ} create update patch delete"),
-    rule("", "pods/exec", "create"),  # a container is told to stop by a command inside it
+    rule("", "pods/exec", "create"),  # a container is stopped by a command inside it
     rule("", "configmaps namespaces"),
     rule("", "persistentvolumeclaims persistentvolumeclaims/finalizers", "get create update delete"),
     rule("", "serviceaccounts", "get list"),
@@ -50,7 +50,7 @@ class ArgoWorkflows(ComponentChart):
     """The workflow controller. Workflows live in the namespaces of profiles; their pods pass the ``restricted`` level.
 
     :param controller_image: the controller's image.
-    :param executor_image: runs beside each step, and stores its outputs and logs.
+    :param executor_image: runs next to each step, and stores its outputs and logs.
     :param artifacts: the bucket for outputs and logs.
     :param placement: node selection and tolerations of the platform's own pods.
     """

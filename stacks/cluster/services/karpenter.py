@@ -73,7 +73,7 @@ def _pool(scope: Construct, spec: NodeGroupSpec, zones: Sequence[str]) -> NodePo
     if spec.min_per_zone:
         raise ConfigurationError(
             f"{scope.node.path}: node group {spec.name!r}: min_per_zone must be 0 with Karpenter, got "
-            f"{spec.min_per_zone}; it keeps no nodes for pods that are not there"
+            f"{spec.min_per_zone}; it keeps no nodes without pods"
         )
     chosen = spec.availability_zones or tuple(zones)
     bottlerocket = (spec.image or "").startswith("BOTTLEROCKET")

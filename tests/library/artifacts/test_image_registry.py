@@ -119,10 +119,10 @@ def test_a_registry_stays_by_default(stack: cdk.Stack) -> None:
 
 
 def test_refuses_a_repository_twice_or_with_a_name_that_is_none(stack: cdk.Stack) -> None:
-    with pytest.raises(ValueError, match="Test/Registry: repository 'serving' is already here; choose another name"):
+    with pytest.raises(ValueError, match="Test/Registry: repository 'serving' already exists; choose another name"):
         ImageRegistry(stack, "Registry", repositories=["serving", "serving"])
     registry = ImageRegistry(stack, "Other", repositories=["serving"])
-    with pytest.raises(ValueError, match="Test/Other: repository 'serving' is already here"):
+    with pytest.raises(ValueError, match="Test/Other: repository 'serving' already exists"):
         registry.add_repository("serving")
     with pytest.raises(ValueError, match="name must be lower case letters, digits and dashes, got 'team/Serving'"):
         registry.add_repository("team/Serving")

@@ -180,10 +180,10 @@ def test_refuses_a_package_name_that_pip_spells_otherwise(stack: cdk.Stack) -> N
 
 
 def test_refuses_a_name_given_twice(stack: cdk.Stack) -> None:
-    with pytest.raises(ValueError, match="Test/Packages: package 'acme-forecasts' is already here; name it once"):
+    with pytest.raises(ValueError, match="Test/Packages: package 'acme-forecasts' is given twice; name it once"):
         PackageRepository(stack, "Packages", domain_name="acme", own_packages=["acme-forecasts", "acme-forecasts"])
     repository = PackageRepository(stack, "Others", domain_name="acme", reader_accounts=["222222222222"])
-    with pytest.raises(ValueError, match="Test/Others: account '222222222222' is already here; name it once"):
+    with pytest.raises(ValueError, match="Test/Others: account '222222222222' is given twice; name it once"):
         repository.add_reader_account("222222222222")
 
 

@@ -346,27 +346,27 @@ def test_refuses_options_that_admit_no_user_or_every_user(
 
 
 def test_refuses_machines_without_scopes(stack: cdk.Stack) -> None:
-    with pytest.raises(ValueError, match="Test/Users: scopes is empty; name what machines can be let into"):
+    with pytest.raises(ValueError, match="Test/Users: scopes is empty; name the paths that machines can access"):
         user_pool(stack).add_machine("ci", scopes=["pipelines"])
 
 
 def test_refuses_machines_that_are_there_or_fit_no_scope(stack: cdk.Stack) -> None:
     users = user_pool(stack, scopes=SCOPES)
     users.add_machine("ci", scopes=["pipelines"])
-    with pytest.raises(ValueError, match="machine 'ci' is already here; choose another name"):
+    with pytest.raises(ValueError, match="machine 'ci' already exists; choose another name"):
         users.add_machine("ci", scopes=["models"])
-    with pytest.raises(ValueError, match="no scope 'notebooks'; there is pipelines, models"):
+    with pytest.raises(ValueError, match="no scope 'notebooks'; there are: pipelines, models"):
         users.add_machine("other", scopes=["notebooks"])
     with pytest.raises(ValueError, match="machine 'other' has no scope; name at least one"):
         users.add_machine("other", scopes=[])
-    with pytest.raises(ValueError, match="no machine 'other'; there is ci"):
+    with pytest.raises(ValueError, match="no machine 'other'; there are: ci"):
         users.grant_machine(iam.AccountRootPrincipal(), "other")
 
 
 def test_refuses_groups_twice_and_members_of_none(stack: cdk.Stack) -> None:
     users: PlatformUserPool = user_pool(stack)
     users.add_group("churn", "Team churn")
-    with pytest.raises(ValueError, match="Test/Users: group 'churn' is already here; choose another name"):
+    with pytest.raises(ValueError, match="Test/Users: group 'churn' already exists; choose another name"):
         users.add_group("churn", "Team churn")
     with pytest.raises(ValueError, match="Test/Users: no group fraud; add it first"):
         users.invite("ana", "ana@example.com", groups=["churn", "fraud"])

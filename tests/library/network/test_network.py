@@ -401,7 +401,7 @@ def test_refuses_an_endpoint_twice(stack: cdk.Stack) -> None:
     with pytest.raises(ValueError, match=r"interface_endpoints names a service twice: ssm, ssm; name each once"):
         Network(stack, "Twice", availability_zones=ZONES, interface_endpoints=["ssm", "ssm"])
     network = Network(stack, "Network", availability_zones=ZONES, interface_endpoints=["ssm"])
-    with pytest.raises(ValueError, match=r"Test/Network: endpoint 'ssm' is already here; name each service once"):
+    with pytest.raises(ValueError, match=r"Test/Network: endpoint 'ssm' already exists; name each service once"):
         network.add_interface_endpoint("ssm")
 
 

@@ -127,7 +127,7 @@ def test_a_file_system_without_retention_is_deleted(stack: cdk.Stack, vpc: ec2.V
 @pytest.mark.parametrize(
     ("name", "owner", "said"),
     [
-        ("churn", {}, "access point 'churn' is already here; choose another name"),
+        ("churn", {}, "access point 'churn' already exists; choose another name"),
         ("Churn/2", {}, "name must be lower case letters, digits and dashes, got 'Churn/2'"),
         ("fraud", {"uid": 0}, r"uid and gid must not be 0 \(root\), got 0 and 100"),
         ("fraud", {"gid": 0}, r"uid and gid must not be 0 \(root\), got 1000 and 0"),

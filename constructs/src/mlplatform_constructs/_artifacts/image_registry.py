@@ -104,7 +104,7 @@ class ImageRegistry(Construct):
                 f"{self.node.path}: name must be lower case letters, digits and dashes, got {name!r}"
             )
         if name in taken:
-            raise ConfigurationError(f"{self.node.path}: repository {name!r} is already here; choose another name")
+            raise ConfigurationError(f"{self.node.path}: repository {name!r} already exists; choose another name")
 
 
 def let_log_in(grantee: iam.IGrantable) -> None:

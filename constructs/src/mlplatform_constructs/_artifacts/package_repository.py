@@ -218,7 +218,7 @@ class PackageRepository(Construct):
                 f"{self.node.path}: own_packages takes names as pip compares them: {compared!r}, not {name!r}"
             )
         if name in taken:
-            raise ConfigurationError(f"{self.node.path}: package {name!r} is already here; name it once")
+            raise ConfigurationError(f"{self.node.path}: package {name!r} is given twice; name it once")
 
     def _check_account(self, account: str, taken: Sequence[str]) -> None:
         if is_token(account):
@@ -228,4 +228,4 @@ class PackageRepository(Construct):
                 f"{self.node.path}: reader_accounts takes account ids of twelve digits, got {account!r}"
             )
         if account in taken:
-            raise ConfigurationError(f"{self.node.path}: account {account!r} is already here; name it once")
+            raise ConfigurationError(f"{self.node.path}: account {account!r} is given twice; name it once")

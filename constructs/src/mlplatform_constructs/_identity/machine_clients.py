@@ -56,7 +56,7 @@ class MachineClients(Construct):
     def scope(self, name: str) -> str:
         """The scope as tokens carry it."""
         if name not in self._scopes:
-            raise ConfigurationError(f"{self.node.path}: no scope {name!r}; there is {', '.join(self._scopes)}")
+            raise ConfigurationError(f"{self.node.path}: no scope {name!r}; there are: {', '.join(self._scopes)}")
         return self._scopes[name]
 
     def secret(self, name: str) -> secretsmanager.Secret:
@@ -72,14 +72,14 @@ class MachineClients(Construct):
     def _known(self, name: str) -> None:
         if name not in self._secrets:
             raise ConfigurationError(
-                f"{self.node.path}: no machine {name!r}; there is {', '.join(self._secrets) or 'none'}"
+                f"{self.node.path}: no machine {name!r}; there are: {', '.join(self._secrets) or 'none'}"
             )
 
     def add(self, name: str, scopes: Sequence[str]) -> secretsmanager.Secret:
         """A client with these scopes."""
         allowed = [self.scope(each) for each in scopes]
         if name in self._secrets:
-            raise ConfigurationError(f"{self.node.path}: machine {name!r} is already here; choose another name")
+            raise ConfigurationError(f"{self.node.path}: machine {name!r} already exists; choose another name")
         if not allowed:
             raise ConfigurationError(f"{self.node.path}: machine {name!r} has no scope; name at least one")
         place = Construct(self, name)

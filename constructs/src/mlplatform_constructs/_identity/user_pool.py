@@ -169,7 +169,7 @@ class PlatformUserPool(Construct):
     def add_group(self, name: str, description: str) -> None:
         """A group, whose name the tokens of its members carry in ``cognito:groups``."""
         if name in self._groups:
-            raise ConfigurationError(f"{self.node.path}: group {name!r} is already here; choose another name")
+            raise ConfigurationError(f"{self.node.path}: group {name!r} already exists; choose another name")
         self._groups[name] = cognito.CfnUserPoolGroup(
             self,
             f"Group-{name}",
@@ -344,7 +344,7 @@ class PlatformUserPool(Construct):
 
     def _needed_machines(self) -> MachineClients:
         if self._machines is None:
-            raise ConfigurationError(f"{self.node.path}: scopes is empty; name what machines can be let into")
+            raise ConfigurationError(f"{self.node.path}: scopes is empty; name the paths that machines can access")
         return self._machines
 
     def _check(self, platform_url: str, domain_name: str, hosted_zone: route53.IHostedZone) -> None:

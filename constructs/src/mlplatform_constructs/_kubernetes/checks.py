@@ -125,7 +125,7 @@ def share(value: Any) -> str | None:
 
 
 def growing_share(value: Any) -> str | None:
-    """The same, which may be above all that there is."""
+    """The same, which may be larger than the whole."""
     return None if isinstance(value, str) and _PERCENT.fullmatch(value) else share(value)
 
 

@@ -187,7 +187,7 @@ class Network(Construct):
         One of ``GLOBAL_ENDPOINTS`` is ``com.amazonaws.<service>`` of us-east-1.
         """
         if service in self._services:
-            raise ConfigurationError(f"{self.node.path}: endpoint {service!r} is already here; name each service once")
+            raise ConfigurationError(f"{self.node.path}: endpoint {service!r} already exists; name each service once")
         self._services.add(service)
         if self._endpoint_security_group is None:
             self._endpoint_security_group = ec2.SecurityGroup(

@@ -81,7 +81,7 @@ class SharedFileSystem(Construct):
                 f"{self.node.path}: name must be lower case letters, digits and dashes, got {name!r}"
             )
         if name in self._access_points:
-            raise ConfigurationError(f"{self.node.path}: access point {name!r} is already here; choose another name")
+            raise ConfigurationError(f"{self.node.path}: access point {name!r} already exists; choose another name")
         if 0 in (uid, gid):
             raise ConfigurationError(f"{self.node.path}: uid and gid must not be 0 (root), got {uid} and {gid}")
         self._access_points[name] = self.file_system.add_access_point(

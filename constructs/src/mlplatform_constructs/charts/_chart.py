@@ -71,7 +71,7 @@ class ComponentChart(cdk8s.Chart):
 
     def _refuse_duplicate(self, manifest: Manifest, seen: dict[str, Manifest]) -> None:
         if identity(manifest) in seen:
-            raise ConfigurationError(f"{self.node.path}: {identity(manifest)} is already here; remove one of the two")
+            raise ConfigurationError(f"{self.node.path}: {identity(manifest)} already exists; remove one of the two")
 
 
 def identity(manifest: Manifest) -> str:

@@ -207,7 +207,7 @@ class ModelServer(TeamWorkload):
             )
         if metrics_path is None and (metrics_port is not None or metrics_agent):
             raise ConfigurationError(
-                f"{place}: metrics_path is None, but metrics_port or metrics_agent tells where metrics are; remove one"
+                f"{place}: metrics_path is None, but metrics_port or metrics_agent is given; remove one"
             )
         _check_host(place, host, certificate_arn, networks)
         _check_disk(place, resources, model, disk_gib)

@@ -76,7 +76,7 @@ def keys_of(value: object, place: str, known: Sequence[str]) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidRequest(f"{place}: must be an object, got {value!r}")
     if unknown := [key for key in value if key not in known]:
-        raise InvalidRequest(f"{place}.{unknown[0]}: unknown; there is {', '.join(known)}")
+        raise InvalidRequest(f"{place}.{unknown[0]}: unknown; there are: {', '.join(known)}")
     return value
 
 
@@ -178,7 +178,7 @@ class Estimator:
         """
         names = list(only) if only is not None else list(self.places)
         if unknown := [name for name in names if name not in self.places]:
-            raise InvalidRequest(f"backends: no {unknown[0]!r}; there is {', '.join(self.places)}")
+            raise InvalidRequest(f"backends: no {unknown[0]!r}; there are: {', '.join(self.places)}")
         return tuple(self.one(dataset, job, self.places[name]) for name in names)
 
     def one(self, dataset: Dataset, job: Job, place: Backend, *, instances: int | None = None) -> Estimate:

@@ -16,7 +16,7 @@ _PARQUET = Kind("parquet")
 _READ_OF_COLUMNS = 0.5
 """Share of the columns that a job reads, where a columnar format lets it leave out the rest."""
 _READ_OF_PARTITIONS = 0.5
-"""Share of the partitions that a job reads, where a column tells which."""
+"""Share of the partitions that a job reads, if a column selects them."""
 _PREPARED_BYTES_A_SECOND = 8e6
 """What one function of the preparation job reads, decompressed."""
 _FUNCTIONS = 40

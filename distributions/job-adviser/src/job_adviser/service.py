@@ -100,7 +100,7 @@ class Service:
         found = keys_of(request, "request", ["job", "input"])
         job = found.get("job")
         if not isinstance(job, str) or job not in self.machines:
-            raise InvalidRequest(f"job: no {job!r}; there is {', '.join(self.machines)}")
+            raise InvalidRequest(f"job: no {job!r}; there are: {', '.join(self.machines)}")
         given = found.get("input", {})
         if not isinstance(given, dict):
             raise InvalidRequest(f"input: must be an object, got {given!r}")

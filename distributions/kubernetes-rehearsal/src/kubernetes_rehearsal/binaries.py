@@ -76,7 +76,7 @@ def find(environment: Mapping[str, str] | None = None, cache: Path = CACHE) -> l
     """Every usable set of servers, the preferred first: the folder that the user names, or else what was built.
 
     :param environment: Default: that of the process.
-    :raises KubernetesError: if the named folder is no use.
+    :raises KubernetesError: if the named folder is unusable.
     """
     named = (os.environ if environment is None else environment).get(ASSETS)
     if named:

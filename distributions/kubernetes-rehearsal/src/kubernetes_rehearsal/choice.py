@@ -27,7 +27,7 @@ def choose(
     :param environment: Default: that of the process.
     :param cache: where ``make kube-apiserver`` builds.
     :param aws: what pods reach under the names of AWS services, where nodes are real.
-    :raises KubernetesError: if something is given and is no use; nothing else is tried then.
+    :raises KubernetesError: if something is given and is unusable. No other kind is tried then.
     """
     environment = os.environ if environment is None else environment
     if given := environment.get(KUBECONFIG):
@@ -50,7 +50,7 @@ def _with_nodes(aws: Aws | None) -> NodeClusters:
     if lacks or not found:
         raise KubernetesError(
             f"{NODES}: this machine cannot run nodes; it lacks {', '.join(lacks)}; "
-            "make programs builds programs, the rest is of the machine"
+            "`make programs` builds the programs"
         )
     return NodeClusters(found, version(found.binaries), programs.images(), aws)
 

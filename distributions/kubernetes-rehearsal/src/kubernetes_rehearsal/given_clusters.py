@@ -41,7 +41,7 @@ class GivenClusters:
 
     :param path: the kubeconfig.
     :param allowed: addresses of servers that may be elsewhere than on loopback.
-    :raises KubernetesError: if the file is no use, or names another server.
+    :raises KubernetesError: if the file is unusable, or names another server.
     """
 
     def __init__(self, path: Path, allowed: list[str]) -> None:

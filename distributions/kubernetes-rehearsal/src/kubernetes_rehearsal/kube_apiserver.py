@@ -58,7 +58,7 @@ class KubeApiServer:
 
     @property
     def name(self) -> str:
-        """``kube-apiserver 1.35.4 in <folder>``, every version that there is."""
+        """``kube-apiserver 1.35.4 in <folder>``, every available version."""
         return "; ".join(
             f"kube-apiserver {found.version} with etcd in {found.folder}"
             + ("" if found.has_controllers else ", without kube-controller-manager")

@@ -47,7 +47,7 @@ class Context:
 def read_contexts(path: Path) -> list[Context]:
     """Every context of a file, in its order.
 
-    :raises KubernetesError: if the file is no use, or has credentials that would run a program or are too weak.
+    :raises KubernetesError: if the file is unusable, or has credentials that would run a program or are too weak.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))

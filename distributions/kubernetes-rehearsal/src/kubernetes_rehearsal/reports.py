@@ -126,7 +126,7 @@ REPORTS: dict[str, tuple[str, Callable[[Object, str], Object]]] = {
 
 
 def missing_status(collection: str, found: Object, now: datetime | None = None) -> Object:
-    """The part of the status that the object does not have yet; empty if there is nothing to report.
+    """The part of the status that the object does not have yet; empty if nothing changed.
 
     :param collection: path of the object's collection, a key of ``REPORTS``.
     """

@@ -65,7 +65,7 @@ def query_features(
 def newest_features(glue: Any, *, database: str, group: str) -> FeatureFiles:
     """Where Spark and training jobs read a feature group without Athena.
 
-    Only the location in the catalog is a whole run; other folders beside it belong to failed or replaced ones.
+    Only the location in the catalog is a whole run; other folders next to it belong to failed or replaced ones.
 
     :param glue: a boto3 client of ``glue``.
     :param group: name of the feature group.

@@ -38,7 +38,7 @@ class Job:
                 raise ComponentError(f"{name}: must be 1 or more, got {getattr(self, name)}")
 
     def work(self, phase: str) -> float:
-        """What the time of a phase grows with, beside its fixed part."""
+        """The quantity that the time of a phase grows with, in addition to its fixed part."""
         gigabytes = self.input_bytes / 1e9 / self.cores
         return {"executors": 0.0, "index": gigabytes, "load": gigabytes, "trees": gigabytes * self.trees}[phase]
 

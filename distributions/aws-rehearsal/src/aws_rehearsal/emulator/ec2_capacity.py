@@ -216,7 +216,7 @@ def _security_groups(original: Handler) -> Handler:
 
 
 def _launch_templates(original: Handler) -> Handler:
-    """A template that is asked for by its name or id and is not there is an error."""
+    """A request for a template by an unknown name or id is an error."""
 
     def describe(request: dict[str, Any]) -> Any:
         there = {key: {found[key] for found in ec2._launch_templates.values()} for key in _TEMPLATE_ERRORS}

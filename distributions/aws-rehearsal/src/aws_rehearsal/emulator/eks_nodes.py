@@ -96,7 +96,7 @@ def _finish(kubernetes: NodeClusters, key: str) -> None:
 
 
 def wanted_nodes() -> dict[str, list[NodeSettings]]:
-    """The nodes of each cluster that there is, by its key."""
+    """The nodes of each existing cluster, by its key."""
     clusters = [(account, region, name) for (account, region, name), _ in list(eks._clusters.all_items())]
     return {
         f"{account}/{region}/{name}": [

@@ -109,7 +109,7 @@ class Problems:
         self._add("FieldValueForbidden", field, f"Forbidden: {detail}")
 
     def unsupported(self, field: str, value: Any, allowed: list[str]) -> None:
-        """The value is none of those that there are."""
+        """The value is not one of the allowed values."""
         values = ", ".join(json.dumps(one) for one in sorted(allowed))
         self._add("FieldValueNotSupported", field, f"Unsupported value: {_shown(value)}: supported values: {values}")
 
