@@ -21,7 +21,7 @@ PIPELINE_STAGES = ("Source", "Build", "UpdatePipeline", "Assets", TOOLS, PUBLICA
 """Stages of the pipeline besides its waves."""
 
 MOST_WAVES = 40
-"""CodePipeline takes 50 stages: 6 of them are no waves, and CDK Pipelines splits a
+"""CodePipeline takes 50 stages: 6 of them are not waves, and CDK Pipelines splits a
 stage of more than 50 actions. https://docs.aws.amazon.com/codepipeline/latest/userguide/limits.html"""
 
 LONGEST_BAKE_MINUTES = 420

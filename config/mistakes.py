@@ -11,7 +11,7 @@ from config.section import variants_of
 
 _Place = tuple[int | str, ...]
 _MOST_HEADINGS = 3
-"""A key that more tables have, such as ``name``, is no hint to where it belongs."""
+"""A key that more tables have, such as ``name``, does not show where it belongs."""
 
 
 def mistakes_of(problems: list[ErrorDetails], model: type[BaseModel]) -> list[str]:

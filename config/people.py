@@ -111,9 +111,9 @@ def problems_of_people(people: Mapping[str, Person], *, center: bool) -> Iterato
     for name, person in people.items():
         other = first.setdefault(person.email.lower(), name)
         if other != name:
-            yield f"{name}.email: {person.email} is {other}'s already; a person has one entry"
+            yield f"{name}.email: {person.email} already belongs to {other}; a person has one entry"
         if person.principal_arn and (owner := principals.setdefault(person.principal_arn, name)) != name:
-            yield f"{name}.principal_arn: {person.principal_arn} is {owner}'s already; name what is {name} alone"
+            yield f"{name}.principal_arn: {person.principal_arn} already belongs to {owner}; name another"
         if person.cluster_access and not person.principal_arn and not center:
             yield f"{name}.cluster_access: {name} has no identity in AWS; set {name}.principal_arn or [identity.center]"
 

@@ -54,7 +54,9 @@ def table(assembly: Assembly, state: Mapping[str, Any], timing: Timing) -> str:
 def clusters(state: Mapping[str, Any]) -> str:
     """Which Kubernetes is behind the clusters, and what the machine lacks for real nodes where it cannot run them."""
     lacks = ", ".join(state["lacks_for_nodes"])
-    return "; ".join([state["kubernetes_api"], *([f"no real nodes, because this machine lacks {lacks}"] if lacks else [])])
+    return "; ".join(
+        [state["kubernetes_api"], *([f"no real nodes, because this machine lacks {lacks}"] if lacks else [])]
+    )
 
 
 def remarks(

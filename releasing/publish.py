@@ -100,7 +100,7 @@ def _await_arrival(release: Release, index: PackageIndex, seconds: float) -> Non
 def _identity(file: Path) -> tuple[str, str]:
     """Project and version, from the name of a file.
 
-    :raises DeliveryError: if that is no package, or none for others.
+    :raises DeliveryError: if that is not a package, or not one for others.
     """
     try:
         parsed = parse_wheel_filename(file.name) if file.suffix == ".whl" else parse_sdist_filename(file.name)

@@ -18,7 +18,7 @@ _VARIABLE = re.compile(r"\$\{([^},]+)(?:,\s*'([^']*)')?\s*\}")
 """A policy variable, with the default value that it may have.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html"""
 _LITERAL = {"*": "\ue000", "?": "\ue001", "$": "$"}
-"""What stands for a character that a variable brings in, so that it is no wildcard."""
+"""What stands for a character that a variable brings in, so that it is not a wildcard."""
 _CHARACTERS = {"\ue000": "*", "\ue001": "?"}
 
 

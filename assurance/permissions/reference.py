@@ -119,7 +119,7 @@ def mistakes(statement: Statement) -> Iterator[str]:
         if statement.resources.but:
             continue
         if not any(one and _about(one, resource) for one in known for resource in statement.resources.patterns):
-            yield f"{pattern}: {', '.join(statement.resources.patterns)} is no resource of it"
+            yield f"{pattern}: {', '.join(statement.resources.patterns)} is not a resource of it"
 
 
 def _has_key(one: Action, key: str) -> bool:

@@ -113,7 +113,7 @@ class StandIn:
         return {"selector": {"app": self.selects.get(name, name)}, "ports": listed}
 
     def _webhook(self, kind: str, name: str, namespace: str) -> dict[str, Any]:
-        """No server answers it, which is no reason to refuse an object."""
+        """No server answers it, which does not make an object invalid."""
         group = self.webhook_group
         rule = {"apiGroups": [group], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["*/*"]}
         return {

@@ -123,7 +123,7 @@ def _of_stack(one: Deployed, reader: Reader, found: Remains) -> None:
     for id, (type, physical_id) in one.resources.items():
         policy = one.policies.get(id, "Delete")
         if type.startswith("Custom::"):
-            continue  # its function is deleted, and a custom resource is no resource of the account by itself
+            continue  # its function is deleted, and a custom resource itself is not a resource of the account
         if policy in ("Retain", "RetainExceptOnCreate"):
             found.kept.append(Left(f"{type} {physical_id} in {one.stack.region}", how_to_delete(type, physical_id)))
         elif policy == "Snapshot":

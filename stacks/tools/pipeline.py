@@ -361,8 +361,8 @@ class PipelineStack(Stack):
         )
         self._acknowledge(
             self.pipeline,
-            "made by CDK Pipelines: roles of `cdk bootstrap` are identified by their tags, keys of other regions have no ARN "
-            "here, and one role publishes the files of all accounts",
+            "made by CDK Pipelines: tags identify the roles of `cdk bootstrap`, keys of other regions have no ARN, "
+            "and one role publishes the files of all accounts",
             f"Resource::{logs_of}/*",
             f"Resource::{reports_of}/*",
             f"Resource::arn:*:iam::{self.account}:role/*",

@@ -259,7 +259,7 @@ def test_profiles_name_people_as_everything_else_does(tmp_path: Path) -> None:
         (PEOPLE, "people: ana.cluster_access: ana has no identity in AWS; set ana.principal_arn or [identity.center]"),
         (
             f'{CENTER}{PEOPLE}[people.other]\nemail = "Ben@example.com"',
-            "people: other.email: Ben@example.com is ben's already; a person has one entry",
+            "people: other.email: Ben@example.com already belongs to ben; a person has one entry",
         ),
         (
             f'{CENTER}{PEOPLE}[teams.churn]\nowner = "chi"',
@@ -273,7 +273,10 @@ def test_profiles_name_people_as_everything_else_does(tmp_path: Path) -> None:
             f'{CENTER}{PEOPLE}[teams.churn]\nowner = "ana"\nmembers = ["ben", "ana"]',
             "teams: churn.members: has a duplicate; list each person once, without the owner",
         ),
-        ('[teams.churn]\nowner = "ana"', "teams: churn.owner: 'ana' is not in [people], which is empty; add it there, or correct the name"),
+        (
+            '[teams.churn]\nowner = "ana"',
+            "teams: churn.owner: 'ana' is not in [people], which is empty; add it there, or correct the name",
+        ),
     ],
 )
 def test_a_wrong_table_is_reported_with_its_fix(tmp_path: Path, more: str, line: str) -> None:
@@ -398,7 +401,7 @@ def test_two_people_are_not_the_same_principal(tmp_path: Path) -> None:
     more = "".join(
         f'[people.{name}]\nemail = "{name}@example.com"\nprincipal_arn = "{arn}"\n' for name in ("ana", "ben")
     )
-    assert mistakes(tmp_path, more) == [f"people: ben.principal_arn: {arn} is ana's already; name what is ben alone"]
+    assert mistakes(tmp_path, more) == [f"people: ben.principal_arn: {arn} already belongs to ana; name another"]
 
 
 @pytest.mark.promise("team-artifacts")

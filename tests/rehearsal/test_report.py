@@ -106,7 +106,10 @@ def test_a_rehearsal_that_was_kept_up_says_nothing_of_leftovers() -> None:
 def test_the_kind_of_clusters_is_named_with_what_real_nodes_lack() -> None:
     assert clusters(STATE) == "kube-apiserver 1.35.4"
     lacking = {**STATE, "lacks_for_nodes": ["go/kubelet", "root on Linux"]}
-    assert clusters(lacking) == "kube-apiserver 1.35.4; no real nodes, because this machine lacks go/kubelet, root on Linux"
+    assert (
+        clusters(lacking)
+        == "kube-apiserver 1.35.4; no real nodes, because this machine lacks go/kubelet, root on Linux"
+    )
 
 
 def test_the_remarks_tell_what_ran_and_what_is_stored_only() -> None:

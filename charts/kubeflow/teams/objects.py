@@ -45,7 +45,7 @@ NAMESPACE_LABELS: Mapping[str, str] = {
 _KATIB, _SUGGESTIONS = "katib-controller", 6789
 """It asks the pods that search in the namespace of a team, at this port, which values to try next."""
 _WITH_ITS_NAMESPACE = {"mlplatform-constructs/wave": "namespaces"}
-"""A claim is deleted with its namespace. Deleted alone, it would wait for pods that only the deletion of the namespace stops."""
+"""A claim is deleted with its namespace. Alone, it would wait for pods that only the namespace's deletion stops."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,12 +34,12 @@ def test_without_the_variable_there_are_none(monkeypatch: pytest.MonkeyPatch, tm
 
 def test_a_folder_that_does_not_exist_is_refused(folder: Path) -> None:
     folder.rmdir()
-    with pytest.raises(KubernetesError, match="REHEARSAL_IMAGES: .*images is no folder; create it, or remove"):
+    with pytest.raises(KubernetesError, match="REHEARSAL_IMAGES: .*images is not a folder; create it, or remove"):
         programs.own_images()
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive"])
 def test_a_file_that_is_no_image_is_refused_by_name(folder: Path, content: bytes) -> None:
     (folder / "b.tar").write_bytes(content)
-    with pytest.raises(KubernetesError, match=r"b.tar is no docker-archive; write it with `docker save`"):
+    with pytest.raises(KubernetesError, match=r"b.tar is not a docker-archive; write it with `docker save`"):
         programs.own_images()

@@ -98,7 +98,9 @@ def test_its_log_is_encrypted_where_a_key_is_given(services: cdk.Stack, stack: c
 def test_fails_without_a_controller_that_could_do_the_work(stack: cdk.Stack) -> None:
     vpc = network(stack)
     made = cluster(stack, vpc=vpc, node_groups=(SYSTEM,))
-    with pytest.raises(ValueError, match="Test/Teardown: after is empty; name the controllers, or they go before"):
+    with pytest.raises(
+        ValueError, match="Test/Teardown: after is empty; name the controllers, which must be deleted after it"
+    ):
         TeardownGuard(stack, "Teardown", cluster=made, vpc=vpc, after=[])
 
 

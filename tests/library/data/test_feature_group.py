@@ -94,7 +94,10 @@ def test_offline_features_may_be_recomputed_hourly_to_daily(hours: int) -> None:
             {"measures": {"preparation_seconds": "float"}},
             "measures has at 'preparation_seconds' a value that must be 'bigint' or 'double', got 'float'",
         ),
-        ({"online": (replace(HOURLY, of="price"),)}, "of 'price' is no measure; there are: preparation_seconds, items"),
+        (
+            {"online": (replace(HOURLY, of="price"),)},
+            "of 'price' is not a measure; there are: preparation_seconds, items",
+        ),
         (
             {"online": (replace(HOURLY, aggregate="max"),)},
             "aggregate 'max' cannot be online, where buckets are only added to; use one of count, sum, mean",

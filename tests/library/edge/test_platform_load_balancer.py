@@ -356,7 +356,7 @@ def test_dots_in_names_are_no_segments(stack: cdk.Stack, path: str) -> None:
 
 def test_refuses_a_scope_that_does_not_exist(stack: cdk.Stack) -> None:
     users = user_pool(stack, scopes=SCOPES)
-    with pytest.raises(ValueError, match="no scope 'models'; there is pipelines"):
+    with pytest.raises(ValueError, match="no scope 'models'; there are: pipelines"):
         load_balancer(stack).admit_machines(users, scope="models", paths=["/models/*"])
 
 

@@ -42,7 +42,7 @@ class PipelineSource:
         :param repository: ``owner/name``.
         :param branch: starts the pipeline at each commit. Default: ``main``.
         :param tags: start at each tag that begins with ``v`` instead. Default: no.
-        :raises ConfigurationError: for what is no connection or no repository.
+        :raises ConfigurationError: for an invalid connection or repository.
         """
         if not is_token(connection_arn) and not _CONNECTION.fullmatch(connection_arn):
             raise ConfigurationError(f"source: connection_arn must be the ARN of a connection, got {connection_arn!r}")

@@ -25,8 +25,8 @@ def check_node_groups(path: str, specs: Sequence[NodeGroupSpec], zones: ClusterZ
             raise ConfigurationError(f"{path}: node group {spec.name!r}: {error}") from None
     if autoscaler == "karpenter" and (efa := [spec.name for spec in specs if spec.efa]):
         raise ConfigurationError(
-            f"{path}: node_groups has efa in {', '.join(efa)}; leave it out, or take the Cluster Autoscaler: Karpenter "
-            "makes no placement groups for it"
+            f"{path}: node_groups has efa in {', '.join(efa)}; leave it out, or use the Cluster Autoscaler: Karpenter "
+            "creates no placement groups"
         )
     if not any(spec.purpose == NodeGroupSpec.SYSTEM and spec.min_per_zone for spec in specs):
         raise ConfigurationError(
@@ -70,7 +70,7 @@ def service_network(path: str, cidr: str | None, blocks: Sequence[ipaddress.IPv4
     except ValueError as error:
         raise ConfigurationError(f"{place} must be a network such as 172.20.0.0/16, got {cidr!r}: {error}") from None
     if not services.is_private or not 12 <= services.prefixlen <= 24:
-        raise ConfigurationError(f"{place} must be a private network of /12 to /24, got {cidr}; EKS takes no other")
+        raise ConfigurationError(f"{place} must be a private network of /12 to /24, got {cidr}; EKS accepts no other")
     for block in blocks:
         if services.overlaps(block):
             raise ConfigurationError(f"{place} {cidr} overlaps subnet {block}; choose another")

@@ -57,7 +57,7 @@ class TeardownGuard(Construct):
         super().__init__(scope, id)
         if not after:
             raise ConfigurationError(
-                f"{self.node.path}: after is empty; name the controllers, or they go before their work does"
+                f"{self.node.path}: after is empty; name the controllers, which must be deleted after it"
             )
 
         function = HandlerFunction(

@@ -149,7 +149,7 @@ class FeatureGroup:
         for feature in self.offline + self.online:
             if feature.of not in self.measures:
                 there = ", ".join(self.measures) or "none"
-                mistakes.append(f"{feature.name}: of {feature.of!r} is no measure; there are: {there}")
+                mistakes.append(f"{feature.name}: of {feature.of!r} is not a measure; there are: {there}")
             if feature.aggregate not in AGGREGATES:
                 mistakes.append(
                     f"{feature.name}: aggregate must be one of {', '.join(AGGREGATES)}, got {feature.aggregate!r}"

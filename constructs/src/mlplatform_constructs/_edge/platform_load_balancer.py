@@ -381,7 +381,7 @@ class PlatformLoadBalancer(Construct):
         if not _SHORTEST_IDLE <= seconds <= _LONGEST_IDLE:
             raise ConfigurationError(
                 f"{self.node.path}: idle_timeout must be {_SHORTEST_IDLE} to {_LONGEST_IDLE} seconds, got {seconds}; "
-                "AWS waits no longer"
+                "AWS allows no other"
             )
         if not allowed_cidrs:
             raise ConfigurationError(f"{self.node.path}: allowed_cidrs is empty; name the networks that may connect")

@@ -67,7 +67,7 @@ class WebFirewall(Construct):
         if not is_token(requests_per_address) and requests_per_address < 10:
             raise ConfigurationError(
                 f"{self.node.path}: requests_per_address must be 10 or more, got {requests_per_address}; "
-                "AWS counts no finer"
+                "AWS allows no lower limit"
             )
 
         self.web_acl = waf.CfnWebACL(

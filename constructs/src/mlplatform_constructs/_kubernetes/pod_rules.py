@@ -96,7 +96,7 @@ def _pod(at: str, pod: Body, containers: list[tuple[str, Body]]) -> Iterator[str
     for index, one in enumerate(each(pod, "topologySpreadConstraints")):
         place = f"{at}.topologySpreadConstraints[{index}]"
         if spread.index(spread[index]) < index:
-            yield f"{place}: topologyKey and whenUnsatisfiable are there twice; merge the two"
+            yield f"{place}: topologyKey and whenUnsatisfiable are used twice; merge the two"
         if one.get("minDomains") is not None and one.get("whenUnsatisfiable") == "ScheduleAnyway":
             yield f"{place}.minDomains: needs whenUnsatisfiable 'DoNotSchedule'"
     yield from _duplicates(f"{at}.schedulingGates", "name", [one.get("name") for one in each(pod, "schedulingGates")])
@@ -185,7 +185,7 @@ def _probe(at: str, probe: Body, *, once: bool) -> Iterator[str]:
         yield from port_problem(f"{at}.{name}.port", part(probe, name).get("port"))
     threshold = probe.get("successThreshold", 1)
     if not once and probe.get("terminationGracePeriodSeconds") is not None:
-        yield f"{at}.terminationGracePeriodSeconds: a readiness probe ends nothing; leave it out"
+        yield f"{at}.terminationGracePeriodSeconds: a readiness probe stops no container; leave it out"
     if once and threshold != 1 and not is_token(threshold):
         yield f"{at}.successThreshold: must be 1, got {threshold!r}"
 

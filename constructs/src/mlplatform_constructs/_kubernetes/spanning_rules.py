@@ -184,7 +184,7 @@ def _cron_job(body: Body, spec: Body) -> Iterator[str]:
         yield f"metadata.name: {name!r} has {len(name)} characters, a CronJob may have {_CRON_NAME}"
     zone, known = spec.get("timeZone"), zoneinfo.available_timezones()
     if isinstance(zone, str) and known and zone not in known and not is_token(zone):
-        yield f"spec.timeZone: {zone!r} is no time zone; write it like 'Europe/Berlin'"
+        yield f"spec.timeZone: {zone!r} is not a time zone; write it like 'Europe/Berlin'"
     yield from _job(body, part(spec, "jobTemplate", "spec"), "spec.jobTemplate.spec")
 
 
@@ -242,7 +242,7 @@ def _network_policy(body: Body, spec: Body) -> Iterator[str]:
 
 
 def _is_below(inner: Any, outer: Any) -> bool:
-    """Whether a network is a part of another one; what is no network is judged by its form."""
+    """Whether a network is a part of another one; anything else is judged by its form."""
     try:
         one, other = (ipaddress.ip_network(value, strict=False) for value in (inner, outer))
     except ValueError:

@@ -83,7 +83,8 @@ class AccessLogBucket(Construct):
         """Write the log of requests to ``load_balancer``, of the same account and region, below its path.
 
         Elastic Load Balancing puts the account of the load balancer into the name of each object, so that another
-        account's cannot write here. The CDK's method needs a stack with a region, and grants access to two more services.
+        account's cannot write here. The CDK's method needs a stack with a region, and grants access to two services
+        more.
         https://docs.aws.amazon.com/elasticloadbalancing/latest/application/enable-access-logging.html
         """
         prefix = load_balancer.node.path.rpartition("/")[0]

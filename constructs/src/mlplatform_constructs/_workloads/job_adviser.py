@@ -216,7 +216,7 @@ class JobAdviser(Construct):
             Annotations.of(self).add_warning_v2(
                 "mlplatform:adviser-prices",
                 f"{self.node.path}: the costs in its answers are those of {prices['region']}, not of {region}: they "
-                "compare backends, and are no quotation; acknowledge this warning, or do without the adviser",
+                "compare backends, and are not a quotation; acknowledge this warning, or omit the adviser",
             )
 
     def _package(self) -> Path:

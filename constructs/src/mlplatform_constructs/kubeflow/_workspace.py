@@ -72,7 +72,7 @@ class Profile:
     :param name: of the team and of its namespace.
     :param owner: address of the person who decides in it, as the sign-in knows it.
     :param quota: by resource, such as ``{"requests.nvidia.com/gpu": "8"}``. Default: none.
-    :raises ConfigurationError: for a name of the platform's own, or an owner that is no address.
+    :raises ConfigurationError: for a name of the platform's own, or an owner that is not an address.
     """
 
     name: str

@@ -80,7 +80,7 @@ class Sidecar:
 class LocalModel:
     """A version of the model repository that is streamed to the disk of the node before the server starts.
 
-    There is no limit of size but the disk: files are written as they arrive, and their checksums are compared.
+    The disk is the only limit of size: files are written as they arrive, and their checksums are compared.
 
     :param bucket: name of the repository's bucket.
     :param model: name of the model.

@@ -7,7 +7,7 @@
 | ``GET /runs/{run}`` | its phases and its progress |
 | ``DELETE /runs/{run}`` | cancels it |
 
-An event that is no request of API Gateway's payload format 2.0 is a mistake of its sender, and raises an error.
+An event that is not a request of API Gateway's payload format 2.0 is a mistake of its sender, and raises an error.
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
 """
 
@@ -223,7 +223,7 @@ def _answer(status: int, document: Mapping[str, Any]) -> dict[str, Any]:
 def work(s3: Any, event: Mapping[str, Any]) -> Any:
     """A step of the preparation's state machine: ``{"step": "plan", "request": {...}}``.
 
-    :raises ValueError: for an event that is no step.
+    :raises ValueError: for an event that is not a step.
     :raises AdviserError: if the step cannot be done.
     """
     try:

@@ -49,8 +49,7 @@ def _with_nodes(aws: Aws | None) -> NodeClusters:
     found = programs.node_programs()
     if lacks or not found:
         raise KubernetesError(
-            f"{NODES}: this machine cannot run nodes; it lacks {', '.join(lacks)}; "
-            "`make programs` builds the programs"
+            f"{NODES}: this machine cannot run nodes; it lacks {', '.join(lacks)}; `make programs` builds the programs"
         )
     return NodeClusters(found, version(found.binaries), programs.images(), aws)
 

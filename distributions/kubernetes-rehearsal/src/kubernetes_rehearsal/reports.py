@@ -104,7 +104,7 @@ def aggregated_api(found: Object, now: str) -> Object:
 def certified(configuration: Object) -> list[Object] | None:
     """The webhooks of a configuration with a certificate authority for those that lack one, or None if none does.
 
-    On AWS cert-manager fills it in, or the component itself. The text is no certificate: nothing calls a webhook here.
+    On AWS cert-manager fills it in, or the component itself. It is not a certificate: nothing calls a webhook here.
     """
     webhooks = configuration.get("webhooks") or []
     if all(hook["clientConfig"].get("caBundle") for hook in webhooks):

@@ -92,6 +92,6 @@ def serve(reports: Store, *, host: str = "0.0.0.0", port: int = 9102) -> Threadi
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Say nothing: a scrape every 30 seconds is no event."""
+            """Log nothing, because a scrape happens every 30 seconds."""
 
     return ThreadingHTTPServer((host, port), Handler)

@@ -54,7 +54,7 @@ class Report:
     def from_json(cls, text: str) -> "Report":
         """Read its text.
 
-        :raises InputError: for text that is no report.
+        :raises InputError: for text that is not a report.
         """
         try:
             return cls(**json.loads(text))

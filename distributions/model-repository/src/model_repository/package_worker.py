@@ -39,7 +39,7 @@ def load_package(folder: Path, entry_points: Mapping[str, str]) -> Callable[[Any
 def main(order: dict[str, Any]) -> None:
     """Answer until the input ends."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # the output of the package is no answer
+    os.dup2(2, 1)  # the output of the package is not the answer
     try:
         predict = load_package(Path(order["folder"]), order["entry_points"])
     except UnloadableError as error:

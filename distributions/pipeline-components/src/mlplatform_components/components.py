@@ -264,4 +264,4 @@ class Components:
             setattr(self, name, component)
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"there is no component {name!r}; there are {', '.join(self.NAMES)}")
+        raise AttributeError(f"there is no component {name!r}; there are: {', '.join(self.NAMES)}")

@@ -25,7 +25,7 @@ def check_program(place: str, program: str, main_class: str | None) -> None:
 
 
 def check_run_name(place: str, name: str) -> None:
-    """:raises ComponentError: for a name that is no idempotency token."""
+    """:raises ComponentError: for a name that is not an idempotency token."""
     if not 1 <= len(name) <= 64:
         raise ComponentError(f"{place}: name must be 1 to 64 characters, got {len(name)}")
 

@@ -11,12 +11,12 @@ _TAG = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 
 
 def revision_tag(revision: str) -> str:
-    """A name for a revision of which there is no release: a commit, or a version of an object."""
+    """A name for a revision without a release: a commit, or a version of an object."""
     return "rev-" + re.sub(r"[^A-Za-z0-9]", "", revision)[:12]
 
 
 def version_of(source: Path, revision: str) -> str:
-    """``1.2.3`` of the highest tag ``v1.2.3`` of the commit or, where the source is no clone, of its file VERSION.
+    """``1.2.3`` of the highest tag ``v1.2.3`` of the commit or, where the source is not a clone, of its file VERSION.
 
     :return: otherwise the name of the revision.
     """

@@ -201,7 +201,7 @@ def _image_xml(image: str, parameter: str) -> str:
 
 
 def _security_groups(original: Handler) -> Handler:
-    """A filter by id has an effect; groups that do not exist are no error there."""
+    """A filter by id has an effect; unknown groups are not an error."""
 
     def describe(request: dict[str, Any]) -> Any:
         asked = ec2._parse_filters(request).get("group-id")

@@ -113,6 +113,6 @@ def _managed(stack: dict[str, Any]) -> Iterator[str]:
 def _kept() -> Iterator[tuple[str, str, str]]:
     for (_, region, _), events in cloudformation._stack_events.all_items():
         for event in events:
-            # A custom resource is no resource itself; the resources of its function are found in their own stores.
+            # A custom resource itself is not a resource; the resources of its function are found in their own stores.
             if event["ResourceStatus"] == "DELETE_SKIPPED" and not event["ResourceType"].startswith("Custom::"):
                 yield region, event["ResourceType"], event["PhysicalResourceId"]

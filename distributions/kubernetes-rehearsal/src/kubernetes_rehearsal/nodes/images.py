@@ -191,6 +191,6 @@ def _handler(registry: ImageRegistry) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(content)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Pulls are no news."""
+            """Pulls are not reported."""
 
     return RegistryHandler

@@ -75,7 +75,7 @@ def kubernetes_minor() -> str:
 
 
 def program(name: str, cache: Path = CACHE) -> Path | None:
-    """A program that is no part of an image, such as ``promtool``; None where it is not built from today's lock.
+    """A program that is not part of an image, such as ``promtool``; None where it is not built from today's lock.
 
     :param name: of its row in the table, without ``go/``.
     """
@@ -93,12 +93,12 @@ def images(cache: Path = CACHE) -> list[Image]:
 def own_images() -> list[Image]:
     """The images in the folder that :data:`OWN_IMAGES` names.
 
-    :raises KubernetesError: for a folder that does not exist, or a file that is no docker-archive.
+    :raises KubernetesError: for a folder that does not exist, or a file that is not a docker-archive.
     """
     if not (given := os.environ.get(OWN_IMAGES)):
         return []
     if not Path(given).is_dir():
-        raise KubernetesError(f"{OWN_IMAGES}: {given} is no folder; create it, or remove the variable")
+        raise KubernetesError(f"{OWN_IMAGES}: {given} is not a folder; create it, or remove the variable")
     return [Image(image_name(name), file) for file in sorted(Path(given).glob("*.tar")) for name in _names(file)]
 
 
@@ -108,7 +108,7 @@ def _names(archive: Path) -> list[str]:
             content = files.extractfile("manifest.json")
             return [str(name) for each in json.load(content) for name in each["RepoTags"]] if content else []
     except (KeyError, TypeError, ValueError, tarfile.TarError):
-        raise KubernetesError(f"{OWN_IMAGES}: {archive} is no docker-archive; write it with `docker save`") from None
+        raise KubernetesError(f"{OWN_IMAGES}: {archive} is not a docker-archive; write it with `docker save`") from None
 
 
 def why_missing(image: str, cache: Path = CACHE) -> str:

@@ -23,7 +23,7 @@ class BuiltChart:
     :param folder: of the chart, in Go's cache of modules; read-only.
     :param source: module and version.
     :param values: override those of the platform, where the sandbox or the built images differ from AWS.
-    :param namespace: of the EKS add-on with the chart's name; empty for a chart that is no add-on.
+    :param namespace: of the EKS add-on with the chart's name; empty for a chart that is not an add-on.
     """
 
     folder: Path

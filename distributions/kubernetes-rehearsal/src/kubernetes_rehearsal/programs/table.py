@@ -84,7 +84,7 @@ class ChartRecipe(_Row):
     :param path: of the chart in the module.
     :param images: that its pods run with ``values``, by full name.
     :param values: values that differ from those on AWS, such as the image of an EKS add-on.
-    :param namespace: of the EKS add-on with the chart's name; empty for a chart that is no add-on.
+    :param namespace: of the EKS add-on with the chart's name; empty for a chart that is not an add-on.
     """
 
     lock: str

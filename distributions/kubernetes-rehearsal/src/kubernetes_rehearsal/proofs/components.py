@@ -39,7 +39,7 @@ class Component:
     :param examples: objects of its kinds that must act.
     :param refused: objects that its webhooks must refuse.
     :param unavailable: images that are known to be unavailable: a stand-in may run in their place.
-    :param surroundings: objects that it needs and that are no part of it, such as a database. They are applied before
+    :param surroundings: objects that it needs and that are not part of it, such as a database. They are applied before
         ``objects``, and removed with them.
     :param others: CustomResourceDefinitions of other components, which its roles may name. They are not applied.
     """

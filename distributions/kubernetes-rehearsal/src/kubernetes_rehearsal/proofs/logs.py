@@ -29,7 +29,7 @@ def repeated_errors(lines: Iterable[str]) -> list[str]:
     """Errors that occur ``REPEATS`` times or more, ignoring times and numbers; one line of each.
 
     An error at the start, while another part is not ready yet, is not a fault; a repeated error is. Conflicts of two
-    writers are no faults at all.
+    writers are not faults.
     """
     errors = [line for line in lines if _ERROR.search(line) and not _CONFLICT.search(line)]
     counts = Counter(map(_shape, errors))

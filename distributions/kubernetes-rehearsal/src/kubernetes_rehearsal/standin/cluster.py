@@ -205,7 +205,7 @@ class Cluster:
     ) -> Object:
         typed = self._typed(kind)
         if not isinstance(content, dict):
-            raise bad_request("the applied object is no object")
+            raise bad_request("the applied document is not an object")
         config = typed.read(content, strict=options.strict, defaults=False)
         config["metadata"].pop("managedFields", None)
         config["metadata"].setdefault("name", name)
