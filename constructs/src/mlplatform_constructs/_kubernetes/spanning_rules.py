@@ -288,7 +288,7 @@ def _limits(body: Body, spec: Body) -> Iterator[str]:
     for index, one in enumerate(each(spec, "limits")):
         at, type_ = f"spec.limits[{index}]", one.get("type")
         if type_ in seen:
-            yield f"{at}.type: {type_!r} is there twice; merge the two"
+            yield f"{at}.type: {type_!r} is used twice; merge the two"
         seen.add(type_)
         if type_ == "Pod" and (one.get("default") or one.get("defaultRequest")):
             yield f"{at}: default and defaultRequest are for the type Container; leave them out"
