@@ -46,7 +46,7 @@ class Adviser(Section):
 def problems_of_adviser(
     adviser: Adviser | None, cognito: Cognito | None, account: str | None, region: str | None
 ) -> Iterator[str]:
-    """What keeps an adviser from working, or a machine from an adviser."""
+    """The settings with which an adviser, or a machine that calls it, cannot work, one line each."""
     machines = (
         [name for name, machine in cognito.machines.items() if ADVISER_SCOPE in machine.scopes] if cognito else []
     )

@@ -1,4 +1,4 @@
-"""The ``[audit]`` section: who did what."""
+"""The ``[audit]`` section: the audit trail."""
 
 from typing import Annotated, Literal
 

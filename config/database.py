@@ -1,4 +1,4 @@
-"""The ``[database]`` section: what Kubeflow's services remember."""
+"""The ``[database]`` section: the database of Kubeflow's services."""
 
 from typing import Annotated
 

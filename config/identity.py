@@ -248,7 +248,7 @@ class Cognito(Section):
 
 
 class Center(Section):
-    """People come into AWS through IAM Identity Center."""
+    """Access of people to AWS through IAM Identity Center."""
 
     permission_set: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+=,.@-]{1,32}$")] = key(
         "Permission set from whose sessions people assume their role.", default="MLPlatform"

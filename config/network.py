@@ -1,4 +1,4 @@
-"""The ``[network]`` section: address space, zones, ways out, names."""
+"""The ``[network]`` section: address space, zones, internet access, names."""
 
 import ipaddress
 from typing import Annotated, Literal

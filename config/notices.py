@@ -39,7 +39,7 @@ def warn(path: object, notices: list[str]) -> None:
 def rename_deprecated(
     values: dict[str, Any], renamed: Mapping[str, Renamed] = RENAMED
 ) -> tuple[dict[str, Any], list[str]]:
-    """The values by the names of now, and a notice for each deprecated key.
+    """The values under their current names, and a notice for each deprecated key.
 
     A file that has both names keeps the old key, which validation then refuses as unknown.
     """

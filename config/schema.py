@@ -92,7 +92,7 @@ class Account(Section):
 
     @property
     def has_identity(self) -> bool:
-        """Whether anything is to be made for people and machines to come in."""
+        """Whether the account needs resources for the sign-in of people and machines."""
         return self.identity != Identity() or any(person.principal_arn for person in self.people.values())
 
     @property

@@ -41,7 +41,7 @@ class SigningKeys:
 
     @classmethod
     def inline(cls, jwks: str) -> Self:
-        """Keys as a JSON Web Key Set. They serve a network without a way out, and are deployed again when they rotate.
+        """Keys as a JSON Web Key Set, for networks without internet access. Deploy them again when they rotate.
 
         :raises ConfigurationError: for a set without keys, or with a key that is not a public RSA or EC key.
         """

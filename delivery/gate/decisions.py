@@ -49,7 +49,7 @@ def worse(resource: Resource, difference: Difference) -> str:
     below = place[len(_FREE[resource.type]) :]
     if resource.type == "AWS::SSM::Parameter":
         below = tuple(parameter_name(resource).split("/"))
-        if lets_in(below[-1]):
+        if is_allow_list(below[-1]):
             return ""  # judged together with the other parts of its list
     return worse_setting(below, difference.before, difference.after)
 
@@ -72,7 +72,7 @@ def worse_setting(names: Place, before: Value | None, after: Value | None) -> st
         return "" if covers(_list(after), _list(before)) else "containers keep more capabilities"
     if not decides(".".join(names)):
         return ""
-    return "" if lets_in(last) and after is not None and covers(_list(before), _list(after)) else WHY
+    return "" if is_allow_list(last) and after is not None and covers(_list(before), _list(after)) else WHY
 
 
 def parameter_name(parameter: Resource) -> str:
@@ -80,12 +80,12 @@ def parameter_name(parameter: Resource) -> str:
     return text_of(parameter.properties.get("Name", "")) or parameter.path
 
 
-def lets_in(name: str) -> bool:
+def is_allow_list(name: str) -> bool:
     """Whether the name of a setting suggests a list of what is allowed."""
     return not _LISTS.isdisjoint(part.lower() for part in _PARTS.findall(_DIGITS.sub("", name)))
 
 
-def let_in(before: Side, after: Side) -> Iterator[Finding]:
+def longer_allow_lists(before: Side, after: Side) -> Iterator[Finding]:
     """A finding for each list in Systems Manager parameters that has more entries than before.
 
     A long list is split into several parameters whose names end with a number. It is judged as a whole.
@@ -102,7 +102,7 @@ def _lists(side: Side) -> dict[tuple[str, str], tuple[Resource, set[str]]]:
     found: dict[tuple[str, str], tuple[Resource, set[str]]] = {}
     for one in side.resources():
         name = parameter_name(one) if one.type == "AWS::SSM::Parameter" else ""
-        if lets_in(name.rpartition("/")[2]):
+        if is_allow_list(name.rpartition("/")[2]):
             _, names = found.setdefault((one.stack, _DIGITS.sub("", name)), (one, set()))
             names |= {text_of(word) for word in _list(structured(one.properties.get("Value", "")))}
     return found

@@ -1,4 +1,4 @@
-"""Judges updates that AWS refuses: by the step, by what changes together, or by what is there already.
+"""Judges updates that AWS refuses: by the step, by what changes together, or by what already exists.
 
 Values that are refused one by one are in ``rules/failing.toml``.
 """

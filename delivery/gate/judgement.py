@@ -58,7 +58,7 @@ def judge(
     found = [
         *resources.judge(old, new, changes, known),
         *access.judge(old, new),
-        *decisions.let_in(old, new),
+        *decisions.longer_allow_lists(old, new),
         *network_access.judge(old, new),
         *kubernetes.judge(old, new),
         *pipelines.judge(old, new),

@@ -203,7 +203,7 @@ def _versions(definition: dict[str, Any]) -> set[str]:
 
 
 def _ends(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    """Whether a workload is scaled to nothing, or no longer started."""
+    """Whether a workload is scaled to zero, or no longer started."""
     before, after = (one.get("spec", {}) for one in (old, new))
     is_stopped = text_of(after.get("replicas", "1")) == "0" != text_of(before.get("replicas", "1"))
     is_suspended = (

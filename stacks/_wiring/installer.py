@@ -23,7 +23,7 @@ from mlplatform_constructs import (
 )
 from stacks._wiring.data_protection import DataProtection
 
-_HELM_MINUTES = 10  # less than the function that runs Helm has, so that Helm itself takes back what fails
+_HELM_MINUTES = 10  # less than the function that runs Helm has, so that Helm itself rolls back a failed release
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,7 @@ def _collector(kind: str, image: str, memory: str) -> dict[str, Any]:
 
 
 def _suggestion(algorithm: str, program: str, images: Images, shared_storage_class: str | None) -> dict[str, Any]:
-    """The container of an algorithm. The images name no user; their files belong to group 0 for any user's sake."""
+    """The container of an algorithm. Its image names no user; group 0 owns the files, so that any user can run them."""
     memory = _SUGGESTION_MEMORY.get(algorithm, "256Mi")
     found: dict[str, Any] = {
         "algorithmName": algorithm,
@@ -296,7 +296,7 @@ def _webhook(name: str, path: str, *, mutating: bool = False) -> Webhook:
 
 
 def _manager(image: str, database: Database, placement: Manifest) -> list[Manifest]:
-    """It keeps no state itself. It is ready while the database answers, and restarts for no fault of the database.
+    """It keeps no state itself. It is ready while the database answers, and does not restart when the database fails.
 
     In the mesh, because a database in the cluster admits it by its service account. Trials and the controller are
     outside of the mesh, so its own port takes what the network policy lets through, encrypted or not, from any caller.

@@ -1,4 +1,4 @@
-"""Kueue, release 0.17: jobs wait for the GPUs of their team in a queue, in place of being refused by a quota.
+"""Kueue, release 0.17: jobs wait for the GPUs of their team in a queue instead of being refused by a quota.
 
 https://github.com/kubernetes-sigs/kueue
 """
@@ -127,7 +127,7 @@ class Kueue(ComponentChart):
 
 
 class TeamQueues(ComponentChart):
-    """A queue for each team, with the GPUs that its jobs may use at the same time. What is more waits.
+    """A queue for each team, with the GPUs that its jobs may use at the same time. Further jobs wait.
 
     The namespaces of the teams must exist, and the controller must answer.
 

@@ -407,7 +407,7 @@ def _viewer(image: str, placement: Manifest) -> list[Manifest]:
 
 
 def _cache(images: Images, database: Database, placement: Manifest) -> list[Manifest]:
-    """Answers for steps whose inputs were seen before. Runs go on without it: its webhook is asked, not obeyed."""
+    """Answers for steps whose inputs were seen before. Failures of its webhook are ignored, so that runs continue."""
     name = "cache-server"
     return Controller(
         name=CACHE,

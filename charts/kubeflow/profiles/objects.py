@@ -53,7 +53,7 @@ _ACCESS_RULES = [
 
 
 class Profiles(ComponentChart):
-    """The controller that furnishes the workspace of each Profile, and access management for the dashboard.
+    """The controller that creates the workspace of each Profile, and access management for the dashboard.
 
     Both run apart, so that what answers requests cannot change namespaces. Neither may create or delete Profiles: the
     account file names the teams. Nor has the controller any right in AWS: roles of teams come from the account file,

@@ -12,10 +12,10 @@ _POD = "object.spec.?securityContext"
 
 
 def team_pods(tensorboard_image: str) -> list[dict[str, Any]]:
-    """An admission policy: pods of teams follow the restricted level of the pod security standards, but TensorBoard.
+    """An admission policy: pods of teams, except TensorBoards, follow the restricted pod security level.
 
-    The controller of TensorBoards writes no security context, and nothing can be added to its pods. They are told by
-    image and command, neither of which a person chooses, and follow the baseline level, which their namespace enforces.
+    The controller of TensorBoards writes no security context, and nothing can be added to its pods. They are recognized
+    by image and command, neither of which a person chooses, and follow the baseline level, which their namespace enforces.
 
     https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
     """

@@ -111,7 +111,7 @@ def _node_pool(pool: NodePool) -> Manifest:
 
 
 def _node_class(pool: NodePool, settings: NodeSettings) -> Manifest:
-    """Encrypted disks, and instance metadata that stop at the node, as in managed node groups."""
+    """Encrypted disks, and instance metadata that pods cannot reach, as in managed node groups."""
     own_image = pool.image.startswith("ami-")
     return {
         "apiVersion": "karpenter.k8s.aws/v1",

@@ -44,7 +44,7 @@ _RULES = [
 
 @dataclass(frozen=True)
 class Entrance:
-    """A name of the gateway outside the cluster, at a load balancer of its own.
+    """A name of the gateway outside the cluster, with its own load balancer.
 
     :param host: DNS name.
     :param certificate_arn: of that name.

@@ -179,7 +179,7 @@ def _webhooks(image: str, placement: Manifest) -> Controller:
 
 
 def _adapter(image: str, placement: Manifest) -> list[Manifest]:
-    """The server of ``external.metrics.k8s.io``. It and the operator prove themselves to each other by certificate."""
+    """The server of ``external.metrics.k8s.io``. It and the operator authenticate each other by certificates."""
     probe = {"path": "/livez", "port": "https", "scheme": "HTTPS"}
     container = workloads.container(
         ADAPTER,

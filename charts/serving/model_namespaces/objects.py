@@ -43,7 +43,7 @@ class ModelNamespace:
 
 
 class ModelNamespaces(ComponentChart):
-    """A namespace for the models of each team, closed to others but for the gateway and Prometheus.
+    """A namespace for the models of each team, closed to others except the gateway and Prometheus.
 
     Deployers run pods as ``model-server`` only, by an admission policy: the author of a Deployment chooses its service
     account, and RBAC cannot restrict the choice.
@@ -91,7 +91,7 @@ class ModelNamespaces(ComponentChart):
 
 
 def _restricted_deployers() -> list[dict[str, Any]]:
-    """The policy that leaves deployers one service account, and no Secret of the namespace."""
+    """The policy that allows deployers one service account and no Secret of the namespace."""
     return admission_policy(
         "mlplatform-deployers",
         rules=[admission_rule("apps", "v1", "deployments", "CREATE UPDATE")],

@@ -100,7 +100,7 @@ class SeldonCore(ComponentChart):
 
 
 def _environment(images: Images, *, keda: bool) -> dict[str, str | Manifest]:
-    """The operator has no defaults for these, and ends without some of them."""
+    """The operator has no defaults for these, and exits if some of them are missing."""
     related = {
         "EXECUTOR": "seldon-executor",
         "STORAGE_INITIALIZER": "seldon-storage-initializer",

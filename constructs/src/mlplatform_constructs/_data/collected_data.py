@@ -128,7 +128,7 @@ class CollectedData(Construct):
         )
         self._deny_changes(held.bucket, writer_role_arns, removal_policy)
         if writer_role_arns:
-            self._let_writers_in(held.bucket, key, writer_role_arns)
+            self._grant_writers(held.bucket, key, writer_role_arns)
         return held
 
     def _deny_changes(self, bucket: s3.Bucket, writers: Sequence[str], removal_policy: RemovalPolicy) -> None:
@@ -145,7 +145,7 @@ class CollectedData(Construct):
             )
         )
 
-    def _let_writers_in(self, bucket: s3.Bucket, key: kms.Key, writers: Sequence[str]) -> None:
+    def _grant_writers(self, bucket: s3.Bucket, key: kms.Key, writers: Sequence[str]) -> None:
         principals = [iam.ArnPrincipal(arn) for arn in writers]
         for actions, resource in ((_LISTING, bucket.bucket_arn), (_CONTENT, bucket.arn_for_objects("*"))):
             bucket.add_to_resource_policy(

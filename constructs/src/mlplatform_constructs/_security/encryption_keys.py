@@ -34,7 +34,7 @@ class EncryptionKeys(Construct):
         self.metadata = self._key("Metadata", "databases and their credentials", removal_policy)
         self.logs = self._key("Logs", "log groups and trails", removal_policy)
         self.let_log_groups_use(self.logs)
-        self._let_trails_and_alarms_in()
+        self._grant_trails_and_alarms()
 
     @staticmethod
     def let_log_groups_use(key: kms.Key) -> None:
@@ -123,7 +123,7 @@ class EncryptionKeys(Construct):
             removal_policy=removal_policy,
         )
 
-    def _let_trails_and_alarms_in(self) -> None:
+    def _grant_trails_and_alarms(self) -> None:
         """CloudTrail encrypts its files, CloudWatch publishes alarms to encrypted topics: of this account only.
 
         https://docs.aws.amazon.com/awscloudtrail/latest/userguide/create-kms-key-policy-for-cloudtrail.html
