@@ -15,7 +15,8 @@ def team_pods(tensorboard_image: str) -> list[dict[str, Any]]:
     """An admission policy: pods of teams, except TensorBoards, follow the restricted pod security level.
 
     The controller of TensorBoards writes no security context, and nothing can be added to its pods. They are recognized
-    by image and command, neither of which a person chooses, and follow the baseline level, which their namespace enforces.
+    by image and command, neither of which a person chooses. They follow the baseline level, which their namespace
+    enforces.
 
     https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
     """
