@@ -16,6 +16,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from .._functions.handler_function import HandlerFunction
+from .._security.alarm_on_first import alarm_on_first
 from .feature_group import FeatureGroup
 
 RETENTION = Duration.hours(48)
@@ -178,14 +179,10 @@ class EventProcessor(Construct):
                     "to become features."
                 ),
             ),
-            cloudwatch.Alarm(
+            alarm_on_first(
                 self,
                 "DeadLetter",
-                metric=letters,
-                threshold=1,
-                evaluation_periods=1,
-                comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-                treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-                alarm_description=f"Events of {group.name} were rejected; each message in the queue has the reason.",
+                letters,
+                f"Events of {group.name} were rejected; each message in the queue has the reason.",
             ),
         )

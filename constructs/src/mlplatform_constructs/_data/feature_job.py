@@ -12,6 +12,7 @@ from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from .._security.alarm_on_first import alarm_on_first
 from .._security.service_principal import service_principal
 from .._storage.data_bucket import DataBucket
 from .feature_catalog import FeatureCatalog
@@ -110,17 +111,12 @@ class FeatureJob(Construct):
     def _alarms(self, group: FeatureGroup) -> tuple[cloudwatch.Alarm, cloudwatch.Alarm]:
         failed = self.state_machine.metric_failed(statistic="Sum", period=Duration.minutes(5))
         succeeded = self.state_machine.metric_succeeded(statistic="Sum", period=Duration.hours(1))
-        comparison, missing = cloudwatch.ComparisonOperator, cloudwatch.TreatMissingData
         return (
-            cloudwatch.Alarm(
+            alarm_on_first(
                 self,
                 "Failed",
-                metric=failed,
-                threshold=1,
-                evaluation_periods=1,
-                comparison_operator=comparison.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-                treat_missing_data=missing.NOT_BREACHING,
-                alarm_description=f"{group.name} could not be recomputed, after retries; readers have the last run.",
+                failed,
+                f"{group.name} could not be recomputed, after retries; readers have the last run.",
             ),
             cloudwatch.Alarm(
                 self,
@@ -128,9 +124,9 @@ class FeatureJob(Construct):
                 metric=succeeded,
                 threshold=1,
                 evaluation_periods=_hours(group) + 1,
-                comparison_operator=comparison.LESS_THAN_THRESHOLD,
+                comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
                 # Before its first run a job is not overdue: an alarm there would stop every first deployment.
-                treat_missing_data=missing.MISSING,
+                treat_missing_data=cloudwatch.TreatMissingData.MISSING,
                 alarm_description=f"{group.name} was not recomputed for more than {_hours(group)} hours.",
             ),
         )

@@ -16,6 +16,7 @@ from constructs import Construct
 
 from .._arguments import ConfigurationError, checked, is_token
 from .._functions.handler_function import HandlerFunction
+from .._security.alarm_on_first import alarm_on_first
 from .._storage.data_bucket import DataBucket
 from .._storage.object_grants import grant_objects
 
@@ -219,22 +220,14 @@ class ModelRepository(Construct):
         )
         failed = self._function.metric_errors(period=Duration.hours(1))
         alarms = (
-            self._alarm("Quarantined", quarantined, "A model version is not whole and must not be used; see the log."),
-            self._alarm("Failed", failed, "The check of model versions fails; what is quarantined may be out of date."),
+            alarm_on_first(
+                self, "Quarantined", quarantined, "A model version is not whole and must not be used; see the log."
+            ),
+            alarm_on_first(
+                self, "Failed", failed, "The check of model versions fails; what is quarantined may be out of date."
+            ),
         )
         if topic:
             for alarm in alarms:
                 alarm.add_alarm_action(actions.SnsAction(topic))
         return alarms
-
-    def _alarm(self, id: str, metric: cloudwatch.Metric, meaning: str) -> cloudwatch.Alarm:
-        return cloudwatch.Alarm(
-            self,
-            id,
-            metric=metric,
-            threshold=1,
-            evaluation_periods=1,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-            alarm_description=meaning,
-        )

@@ -12,6 +12,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from .._arguments import ConfigurationError, checked, is_token
+from .alarm_on_first import alarm_on_first
 from .alarm_topic import AlarmTopic
 
 _NO_DEPLOYMENT = '($.userIdentity.invokedBy NOT EXISTS || $.userIdentity.invokedBy != "cloudformation.amazonaws.com")'
@@ -157,16 +158,7 @@ class AuditTrail(Construct):
             metric_namespace=METRICS,
             metric_name=f"{Stack.of(self).stack_name}-{id}",
         ).metric(statistic="Sum", period=Duration.minutes(5))
-        alarm = cloudwatch.Alarm(
-            self,
-            id,
-            metric=metric,
-            threshold=1,
-            evaluation_periods=1,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-            alarm_description=meaning,
-        )
+        alarm = alarm_on_first(self, id, metric, meaning)
         alarm.add_alarm_action(actions.SnsAction(self.topic))
         return alarm
 
