@@ -159,5 +159,5 @@ def test_refuses_an_image_without_a_version() -> None:
 
 
 def test_an_unknown_component_is_answered_with_those_that_exist(components: Components) -> None:
-    with pytest.raises(AttributeError, match="there is no component 'train'; there are create_emr_cluster"):
+    with pytest.raises(AttributeError, match="there is no component 'train'; there are: create_emr_cluster"):
         _ = components.train

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlplatform_components.spark_program import check_program, check_run_name, check_succeeded, submission
+from mlplatform_components.spark_program import check_program, check_run_name, submission, wait_for_run
 from mlplatform_components.waiting import Patience
 
 _ENDED = ("COMPLETED", "FAILED", "CANCELLED", "CANCEL_PENDING")
@@ -65,18 +65,15 @@ def run_on_eks(emr_containers: Any, job: SparkJobOnEks, patience: Patience) -> s
     :raises JobFailed: if the program fails.
     :raises TimedOut: if it takes too long.
     """
-    run = emr_containers.start_job_run(**job.to_request())["id"]
-
-    def read() -> Mapping[str, Any]:
-        found: Mapping[str, Any] = emr_containers.describe_job_run(id=run, virtualClusterId=job.virtual_cluster)
-        status: Mapping[str, Any] = found["jobRun"]
-        return status
-
-    found = patience.until_or_cancel(
-        read,
-        lambda found: found["state"] in _ENDED,
-        f"job {job.name!r} to end",
-        lambda: emr_containers.cancel_job_run(id=run, virtualClusterId=job.virtual_cluster),
+    run = str(emr_containers.start_job_run(**job.to_request())["id"])
+    ids = {"id": run, "virtualClusterId": job.virtual_cluster}
+    wait_for_run(
+        job,
+        run,
+        patience,
+        read=lambda: emr_containers.describe_job_run(**ids)["jobRun"],
+        cancel=lambda: emr_containers.cancel_job_run(**ids),
+        ended=_ENDED,
+        success="COMPLETED",
     )
-    check_succeeded(job, run, found, "COMPLETED")
-    return str(run)
+    return run

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlplatform_components.spark_program import check_program, check_run_name, check_succeeded, submission
+from mlplatform_components.spark_program import check_program, check_run_name, submission, wait_for_run
 from mlplatform_components.waiting import Patience
 
 _ENDED = ("SUCCESS", "FAILED", "CANCELLED")
@@ -66,17 +66,15 @@ def run_serverless(emr_serverless: Any, job: ServerlessSparkJob, patience: Patie
     :raises TimedOut: if it takes too long.
     """
     minutes = max(5, math.ceil(patience.seconds / 60))
-    run = emr_serverless.start_job_run(**job.to_request(minutes))["jobRunId"]
-
-    def read() -> Mapping[str, Any]:
-        found: Mapping[str, Any] = emr_serverless.get_job_run(applicationId=job.application, jobRunId=run)["jobRun"]
-        return found
-
-    found = patience.until_or_cancel(
-        read,
-        lambda found: found["state"] in _ENDED,
-        f"job {job.name!r} to end",
-        lambda: emr_serverless.cancel_job_run(applicationId=job.application, jobRunId=run),
+    run = str(emr_serverless.start_job_run(**job.to_request(minutes))["jobRunId"])
+    ids = {"applicationId": job.application, "jobRunId": run}
+    wait_for_run(
+        job,
+        run,
+        patience,
+        read=lambda: emr_serverless.get_job_run(**ids)["jobRun"],
+        cancel=lambda: emr_serverless.cancel_job_run(**ids),
+        ended=_ENDED,
+        success="SUCCESS",
     )
-    check_succeeded(job, run, found, "SUCCESS")
-    return str(run)
+    return run

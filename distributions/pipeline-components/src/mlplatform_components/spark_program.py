@@ -1,9 +1,10 @@
 """What the Spark programs of all services have in common."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 from mlplatform_components.errors import ComponentError, JobFailed
+from mlplatform_components.waiting import Patience
 
 
 class SparkJob(Protocol):
@@ -35,8 +36,23 @@ def name_for_run(name: str, run: str) -> str:
     return f"{name[: 63 - len(run)]}-{run}"
 
 
-def check_succeeded(job: SparkJob, run: str, found: Mapping[str, Any], success: str) -> None:
-    """:raises JobFailed: for a run that ended in another state than ``success``, with EMR's reason."""
+def wait_for_run(
+    job: SparkJob,
+    run: str,
+    patience: Patience,
+    *,
+    read: Callable[[], Mapping[str, Any]],
+    cancel: Callable[[], object],
+    ended: Collection[str],
+    success: str,
+) -> None:
+    """Wait until a run ends. It is cancelled if anything else ends the wait.
+
+    :param ended: the states of a run that has ended.
+    :raises JobFailed: for a run that ended in another state than ``success``, with EMR's reason.
+    :raises TimedOut: if it takes too long.
+    """
+    found = patience.until_or_cancel(read, lambda found: found["state"] in ended, f"job {job.name!r} to end", cancel)
     if found["state"] != success:
         why = found.get("stateDetails") or found.get("failureReason") or "no reason given"
         raise JobFailed(f"job {job.name!r}, run {run}: {found['state']}: {why}; its logs are below {job.log_uri}")
