@@ -202,6 +202,7 @@ class IdentityStack(Stack):
             balancer.admit_machines(users, scope=name, paths=scope.paths)
         for name, machine in settings.machines.items():
             secret = self.machine_secrets[name] = users.add_machine(name, scopes=machine.scopes)
+            refer_by_output(secret, exported=False)  # a setting removes it
             words = "".join(word.capitalize() for word in name.split("-"))
             CfnOutput(self, f"{words}MachineSecret", value=secret.secret_arn)
 

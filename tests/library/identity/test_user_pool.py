@@ -207,6 +207,21 @@ def test_a_grant_covers_one_machine_only(stack: cdk.Stack) -> None:
     assert not allows(statements, "secretsmanager:PutSecretValue", f"<{one['Ref']}>")
 
 
+def test_a_role_whose_stack_needs_the_key_can_read_the_secret_of_a_machine(app: cdk.App, stack: cdk.Stack) -> None:
+    key = kms.Key(stack, "Secrets", enable_key_rotation=True)
+    users = user_pool(stack, scopes=SCOPES, encryption_key=key)
+    users.add_machine("ci", scopes=["models"])
+    other = cdk.Stack(app, "Pods", env=cdk.Environment(account=stack.account, region=stack.region))
+    other.add_stack_dependency(stack)
+    role = iam.Role(other, "Pod", assumed_by=iam.ServicePrincipal("pods.eks.amazonaws.com"))
+    key.grant_decrypt(role)
+    users.grant_machine(role, "ci")
+    text = json.dumps(Template.from_stack(other).to_json())
+    assert "secretsmanager:GetSecretValue" in text
+    assert "kms:ViaService" in text
+    assert "Pods" not in json.dumps(Template.from_stack(stack).find_resources("AWS::KMS::Key"))
+
+
 def test_an_invited_user_is_in_the_groups_of_the_own_teams(stack: cdk.Stack) -> None:
     users = user_pool(stack)
     for team in ("churn", "fraud"):

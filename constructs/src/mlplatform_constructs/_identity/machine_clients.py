@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-from aws_cdk import Acknowledgment, RemovalPolicy, SecretValue, Validations
+from aws_cdk import Acknowledgment, RemovalPolicy, SecretValue, Stack, Validations
 from aws_cdk import aws_cognito as cognito
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from .._arguments import ConfigurationError
+from .._security.encryption_keys import EncryptionKeys
 
 
 class MachineClients(Construct):
@@ -63,6 +65,17 @@ class MachineClients(Construct):
         """The secret of a machine that was added."""
         self._known(name)
         return self._secrets[name]
+
+    def grant_read(self, name: str, grantee: iam.IGrantable) -> iam.Grant:
+        """Allow ``grantee`` to read the secret of a machine that was added.
+
+        For principals of this account, the policy of the key remains unchanged. Its stack would otherwise depend on
+        theirs, which is a cycle if they depend on the key, as the stacks of clusters do.
+        """
+        secret, account = self.secret(name), grantee.grant_principal.principal_account
+        if self._key is None or account not in (None, Stack.of(self).account):
+            return secret.grant_read(grantee)
+        return EncryptionKeys.grant_read_secrets(grantee, self._key, [secret])
 
     def client(self, name: str) -> cognito.CfnUserPoolClient:
         """The app client of a machine that was added."""

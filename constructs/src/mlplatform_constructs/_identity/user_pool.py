@@ -163,7 +163,7 @@ class PlatformUserPool(Construct):
 
         :raises ConfigurationError: if there is no machine of that name.
         """
-        return self._needed_machines().secret(name).grant_read(grantee)
+        return self._needed_machines().grant_read(name, grantee)
 
     @checked
     def add_group(self, name: str, description: str) -> None:
