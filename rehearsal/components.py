@@ -269,7 +269,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _check(api: ApiClient, one: Component, *, faults: bool, mutations: bool) -> int:
-    """Print what became of a component; 0 if nothing is wrong with it."""
+    """Print the findings about a component; 0 if there are none."""
     report = check_component(api, one)
     for step, seconds in report.seconds.items():
         print(f"{one.name}: {step}: {seconds:.1f} s", flush=True)

@@ -147,7 +147,7 @@ class PackageRepository(Construct):
         return f"{self.domain_name}/{self.repository_name}"
 
     def _arn(self, resource: str, path: str) -> str:
-        """Made of names, so that a grant to a role of another stack ties no knot between the two."""
+        """Made of names, so that a grant to a role of another stack creates no dependency cycle between the two."""
         return Stack.of(self).format_arn(service="codeartifact", resource=resource, resource_name=path)
 
     def _grant(self, grantee: iam.IGrantable, actions: Sequence[str], *resources: str) -> iam.Grant:

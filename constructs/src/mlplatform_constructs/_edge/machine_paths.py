@@ -26,7 +26,7 @@ class MachinePaths:
         self._scopes: dict[str, tuple[int, tuple[str, ...]]] = {}
 
     def add(self, scope: str, paths: Sequence[str]) -> int:
-        """The priority of the rule that lets the scope into these paths.
+        """The priority of the rule that grants the scope access to these paths.
 
         :raises ConfigurationError: for no path or too many, a scope that has paths, a path that fits two scopes.
         """

@@ -66,7 +66,7 @@ class SignInProvider:
     @classmethod
     @checked
     def facebook(cls, *, client_id: str, client_secret: SecretValue) -> Self:
-        """Facebook, which gives away confirmed addresses only."""
+        """Facebook, which reports only confirmed addresses."""
         return cls._social("Facebook", client_id, client_secret, "public_profile,email")
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The ARN of a log group as services want it that write there."""
+"""The ARN of a log group in the form that services which write logs require."""
 
 from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_logs as logs

@@ -11,7 +11,7 @@ WITHOUT_SOURCE = ("ec2.amazonaws.com", "lambda.amazonaws.com", "s3.amazonaws.com
 
 
 def service_principal(scope: IConstruct, service: str) -> iam.ServicePrincipal:
-    """The service, acting on behalf of this account only, so that no other account can make it use what is here.
+    """The service, acting on behalf of this account only, so that no other account can make it act here.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html#cross-service-confused-deputy-prevention
 

@@ -103,7 +103,7 @@ class KubernetesApi:
         return self._call("PATCH", f"{path}?fieldManager={FIELD_MANAGER}", changes, "application/merge-patch+json")
 
     def delete(self, kind: str, api_version: str, namespace: str, name: str) -> None:
-        """Delete an object with what it owns; none is well, too."""
+        """Delete an object with what it owns. A missing object is not an error."""
         try:
             self._call("DELETE", f"{_path(kind, api_version, namespace, name)}?propagationPolicy=Background")
         except _NotFound:

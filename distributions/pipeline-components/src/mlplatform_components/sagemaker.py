@@ -43,7 +43,7 @@ class Placement:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingJob:
-    """A training job, on managed spot capacity with checkpoints unless told otherwise.
+    """A training job, by default on managed spot capacity with checkpoints.
 
     :param name: of one run; a repeated call with the same name follows the job that exists.
     :param image: of the algorithm.
