@@ -94,6 +94,28 @@ def test_emr_passes_only_the_role_of_instances(stack: cdk.Stack) -> None:
     assert [("InstanceRole" in flat(one["Resource"])) for one in passed] == [True]
 
 
+def test_emr_may_add_the_rules_that_it_misses_to_the_groups_of_clusters_and_to_no_other(stack: cdk.Stack) -> None:
+    emr_jobs(stack)
+    template = Template.from_stack(stack)
+    [service] = [id for id in template.find_resources("AWS::IAM::Role") if "ServiceRole" in id]
+    changing = [
+        one for one in identity_statements(template, service) if "ec2:AuthorizeSecurityGroupIngress" in one["Action"]
+    ]
+    [statement] = changing
+    assert set(many(statement["Action"])) == {
+        f"ec2:{verb}SecurityGroup{way}" for verb in ("Authorize", "Revoke") for way in ("Egress", "Ingress")
+    }
+    groups = sorted(flat(each).rpartition("/")[2] for each in many(statement["Resource"]))
+    assert ["ClusterGroup" in groups[0], "ServiceGroup" in groups[1], len(groups)] == [True, True, 2], groups
+
+
+def test_the_instance_profile_has_the_name_of_its_role(stack: cdk.Stack) -> None:
+    emr_jobs(stack)
+    [profile] = Template.from_stack(stack).find_resources("AWS::IAM::InstanceProfile").values()
+    assert profile["Properties"]["InstanceProfileName"] == profile["Properties"]["Roles"][0]
+    assert "InstanceRole" in profile["Properties"]["InstanceProfileName"]["Ref"]
+
+
 def test_disks_and_logs_are_encrypted_and_metadata_needs_a_session(stack: cdk.Stack) -> None:
     emr_jobs(stack)
     [security] = Template.from_stack(stack).find_resources("AWS::EMR::SecurityConfiguration").values()

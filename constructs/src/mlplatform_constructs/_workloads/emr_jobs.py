@@ -71,7 +71,10 @@ class EmrJobs(Construct):
             description="Instances of EMR clusters of pipelines",
             assumed_by=service_principal(self, "ec2.amazonaws.com"),
         )
-        self.instance_profile = iam.InstanceProfile(self, "InstanceProfile", role=self.instance_role)
+        # https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-iam-roles-custom.html: EMR requires one name for both.
+        self.instance_profile = iam.InstanceProfile(
+            self, "InstanceProfile", role=self.instance_role, instance_profile_name=self.instance_role.role_name
+        )
         self.service_role = iam.Role(
             self,
             "ServiceRole",
@@ -173,15 +176,22 @@ class EmrJobs(Construct):
         yield passes_role(self.instance_role, "ec2.amazonaws.com")
 
     def _placing(self) -> Iterator[Permission]:
-        """Permissions to place instances and interfaces in the subnets and security groups of clusters."""
+        """Permissions to place instances and interfaces in the subnets and security groups of clusters.
+
+        EMR adds the inbound rules that it misses in these groups: one a protocol, whatever other rules allow.
+        """
         arn = self._arns
+        groups = [
+            arn.regional("ec2", f"security-group/{group.security_group_id}")
+            for group in (self.cluster_group, self.service_group)
+        ]
         yield Permission(
             actions=[*_LAUNCH, "ec2:CreateNetworkInterface"],
-            resources=[
-                *(arn.regional("ec2", f"subnet/{subnet}") for subnet in self.subnet_ids),
-                arn.regional("ec2", f"security-group/{self.cluster_group.security_group_id}"),
-                arn.regional("ec2", f"security-group/{self.service_group.security_group_id}"),
-            ],
+            resources=[*(arn.regional("ec2", f"subnet/{subnet}") for subnet in self.subnet_ids), *groups],
+        )
+        yield Permission(
+            actions=[f"ec2:{verb}SecurityGroup{way}" for verb in ("Authorize", "Revoke") for way in ("Egress", "Ingress")],
+            resources=groups,
         )
         yield Permission(
             actions=[*_LAUNCH, "ec2:CreateNetworkInterface"],
