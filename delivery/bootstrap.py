@@ -30,6 +30,8 @@ _SERVICES = {
     "AWS::EKS::Cluster": ("eks", "elasticloadbalancing"),  # for its Ingresses and Services
     "AWS::EKS::Nodegroup": ("autoscaling", "eks-nodegroup"),
     "AWS::ElasticLoadBalancingV2::LoadBalancer": ("elasticloadbalancing",),
+    "AWS::EMR::SecurityConfiguration": ("elasticmapreduce", "spot"),  # for the clusters that pipelines create
+    "AWS::EMRServerless::Application": ("ops.emr-serverless",),
     "AWS::FSx::FileSystem": ("fsx",),
     "AWS::MWAA::Environment": ("airflow",),
     "AWS::RDS::DBInstance": ("rds",),

@@ -35,6 +35,8 @@ UNLISTED = {
     "sts:AssumeRole": ("aws:requesttag/*",),
     "sts:AssumeRoleWithWebIdentity": ("oidc.eks.*:aud", "oidc.eks.*:sub"),
     "s3:ListBucket": ("s3:prefix",),
+    "sagemaker:CreateProcessingJob": ("sagemaker:volumekmskey",),
+    "sagemaker:CreateTrainingJob": ("sagemaker:volumekmskey",),
 }
 """Keys that the documentation of an action names and the reference does not."""
 

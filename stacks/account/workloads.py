@@ -92,6 +92,7 @@ class WorkloadsStack(Stack):
                 },
                 "subnet_ids": jobs.subnet_ids,
                 "log_uri": jobs.log_uri,
+                "log_key_arn": jobs.log_key_arn,
                 "tags": {EmrJobs.TEAM_TAG: team},
             },
         )

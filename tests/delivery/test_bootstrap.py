@@ -125,6 +125,18 @@ def test_nodes_need_roles_of_several_services(capacity: str, needed: list[str]) 
     assert bootstrap.services([nodes]) == [f"{name}.amazonaws.com" for name in needed]
 
 
+@pytest.mark.parametrize(
+    ("kind", "needed"),
+    [
+        ("AWS::EMR::SecurityConfiguration", ["elasticmapreduce", "spot"]),
+        ("AWS::EMRServerless::Application", ["ops.emr-serverless"]),
+    ],
+)
+def test_jobs_of_pipelines_need_roles_that_pipelines_may_not_create(kind: str, needed: list[str]) -> None:
+    workloads = stack("dev/Workloads", DEV, "eu-west-1", resource(kind))
+    assert bootstrap.services([workloads]) == [f"{name}.amazonaws.com" for name in needed]
+
+
 def test_without_templates_it_prints_how_to_synthesize(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert bootstrap.main(["--assembly", str(tmp_path)]) == 1
     assert capsys.readouterr().err == f"bootstrap: {tmp_path}: no cloud assembly; run `make synth` first\n"

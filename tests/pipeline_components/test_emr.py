@@ -214,6 +214,7 @@ def test_a_failed_step_is_reported_with_its_reason_and_its_log(recorded: Any) ->
 def test_requests_are_as_emr_describes_them(recorded: Any) -> None:
     secured = spec(
         security_configuration="encrypted",
+        log_key_arn="arn:aws:kms:eu-west-1:111111111111:key/x",
         security_groups={"primary": "sg-1", "core": "sg-1", "service": "sg-2"},
         settings={"spark-defaults": {"spark.sql.shuffle.partitions": "64"}},
         tags={"team": "churn"},
@@ -227,6 +228,7 @@ def test_requests_are_as_emr_describes_them(recorded: Any) -> None:
     )
     assert create_cluster(emr, secured, no_time()) == "j-1"
     request = secured.to_request()
+    assert request["LogEncryptionKmsKeyId"] == "arn:aws:kms:eu-west-1:111111111111:key/x"
     assert request["AutoTerminationPolicy"] == {"IdleTimeout": 3600}
     core = request["Instances"]["InstanceFleets"][1]
     assert core["LaunchSpecifications"]["SpotSpecification"]["TimeoutAction"] == "SWITCH_TO_ON_DEMAND"

@@ -3,7 +3,16 @@ from typing import Any
 import pytest
 
 from mlplatform_components import ComponentError, JobFailed, TimedOut
-from mlplatform_components.sagemaker import ProcessingJob, TrainingJob, process, processing_job, train, training_job
+from mlplatform_components.sagemaker import (
+    LOCAL_DISKS,
+    ProcessingJob,
+    TrainingJob,
+    process,
+    processing_job,
+    train,
+    training_job,
+)
+from mlplatform_constructs import SageMakerJobs
 from tests.pipeline_components.conftest import no_time
 
 PLACEMENT = {
@@ -94,12 +103,33 @@ def test_spot_is_the_default_with_checkpoints_and_a_bound_on_waiting() -> None:
 
 
 def test_volumes_and_models_are_encrypted_and_several_instances_talk_encrypted() -> None:
-    request = training_job({**TRAINING, "instances": 2}).to_request()
+    request = training_job({**TRAINING, "instance_type": "ml.m5.xlarge", "instances": 2}).to_request()
     assert (
         request["OutputDataConfig"]["KmsKeyId"] == request["ResourceConfig"]["VolumeKmsKeyId"] == PLACEMENT["key_arn"]
     )
     assert request["EnableInterContainerTrafficEncryption"] is True
     assert request["VpcConfig"] == {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
+
+
+@pytest.mark.parametrize(
+    "instance_type", ["ml.g5.xlarge", "ml.g4dn.xlarge", "ml.p4d.24xlarge", "ml.p4de.24xlarge", "ml.m5d.large"]
+)
+def test_no_key_is_named_for_disks_that_the_instance_encrypts_itself(instance_type: str) -> None:
+    training = training_job({**TRAINING, "instance_type": instance_type}).to_request()["ResourceConfig"]
+    processing = processing_job({**PROCESSING, "instance_type": instance_type}).to_request()["ProcessingResources"]
+    assert "VolumeKmsKeyId" not in training
+    assert "VolumeKmsKeyId" not in processing["ClusterConfig"]
+
+
+@pytest.mark.parametrize("instance_type", ["ml.m5.xlarge", "ml.t3.medium", "ml.p3.2xlarge", "ml.m5n.large"])
+def test_a_key_is_named_for_all_other_disks(instance_type: str) -> None:
+    training = training_job({**TRAINING, "instance_type": instance_type}).to_request()["ResourceConfig"]
+    processing = processing_job({**PROCESSING, "instance_type": instance_type}).to_request()["ProcessingResources"]
+    assert training["VolumeKmsKeyId"] == processing["ClusterConfig"]["VolumeKmsKeyId"] == PLACEMENT["key_arn"]
+
+
+def test_the_policy_of_pipelines_admits_the_same_instance_types_without_a_key() -> None:
+    assert tuple(SageMakerJobs.LOCAL_DISKS) == LOCAL_DISKS
 
 
 def test_a_repeated_step_follows_the_job_of_the_first(recorded: Any) -> None:

@@ -36,11 +36,18 @@ def test_a_pipeline_passes_the_role_of_jobs_to_sagemaker_and_no_other_role(stack
 @pytest.mark.promise("component-permissions")
 def test_a_job_outside_of_the_network_or_with_plain_disks_is_denied(stack: cdk.Stack) -> None:
     sagemaker_jobs(stack).grant_run(pipeline(stack))
-    [creating] = [one for one in granted(stack) if "sagemaker:CreateTrainingJob" in str(one["Action"])]
-    conditions = dict(creating["Condition"])
-    assert conditions["Null"] == {"sagemaker:VpcSecurityGroupIds": "false"}
-    assert "SecurityGroup" in str(conditions["ForAllValues:StringEquals"]["sagemaker:VpcSecurityGroupIds"])
-    assert "sagemaker:VolumeKmsKeyArn" in conditions["ArnEquals"]
+    creating = [one for one in granted(stack) if "sagemaker:CreateTrainingJob" in str(one["Action"])]
+    disks = []
+    for statement in creating:
+        conditions = dict(statement["Condition"])
+        assert conditions["Null"].pop("sagemaker:VpcSecurityGroupIds") == "false"
+        assert "SecurityGroup" in str(conditions.pop("ForAllValues:StringEquals")["sagemaker:VpcSecurityGroupIds"])
+        disks.append({key: value for key, value in conditions.items() if value})
+    types = {"sagemaker:InstanceTypes": [*SageMakerJobs.LOCAL_DISKS]}
+    assert {"ForAllValues:StringLike": types, "Null": {"sagemaker:InstanceTypes": "false"}} in disks
+    encrypted = [each["ArnEquals"] for each in disks if "ArnEquals" in each]
+    assert [key for each in encrypted for key in each] == ["sagemaker:VolumeKmsKeyArn", "sagemaker:VolumeKmsKey"]
+    assert len(disks) == 3
 
 
 @pytest.mark.promise("team-isolation")

@@ -80,6 +80,7 @@ def test_the_outputs_of_a_team_are_what_the_components_take(app: cdk.App) -> Non
     spec = ClusterSpec.from_dict({"name": "x", "release": "emr-7.10.0", "primary": fleet, "core": fleet, **emr})
     assert spec.tags == {"team": "churn-eu"}
     assert spec.log_uri.endswith("/churn-eu/job-logs/emr/")
+    assert "Key" in str(spec.log_key_arn)  # that of the bucket, which refuses EMR's own encryption
     job = ServerlessSparkJob(name="x", program="s3://artifacts/churn-eu/jobs/x.py", **serverless)
     assert job.log_uri.endswith("/churn-eu/job-logs/emr-serverless/")
     assert "SageMakerRole" in Placement(**sagemaker).role_arn

@@ -62,6 +62,8 @@ class EmrJobs(Construct):
         """Private subnets; EMR chooses one."""
         self.log_uri = f"s3://{logs.bucket.bucket_name}/{log_prefix}"
         """Where logs go."""
+        self.log_key_arn = logs.key.key_arn
+        """The key that a cluster must name for its logs; the bucket refuses EMR's own encryption."""
         self.cluster_group = self._group("ClusterGroup", vpc, "instances of EMR clusters")
         self.service_group = self._group("ServiceGroup", vpc, "access of EMR to its instances")
         self._open_ports()
@@ -71,7 +73,7 @@ class EmrJobs(Construct):
             description="Instances of EMR clusters of pipelines",
             assumed_by=service_principal(self, "ec2.amazonaws.com"),
         )
-        # https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-iam-roles-custom.html: EMR requires one name for both.
+        # EMR requires one name for both: https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-iam-roles-custom.html
         self.instance_profile = iam.InstanceProfile(
             self, "InstanceProfile", role=self.instance_role, instance_profile_name=self.instance_role.role_name
         )
@@ -190,7 +192,9 @@ class EmrJobs(Construct):
             resources=[*(arn.regional("ec2", f"subnet/{subnet}") for subnet in self.subnet_ids), *groups],
         )
         yield Permission(
-            actions=[f"ec2:{verb}SecurityGroup{way}" for verb in ("Authorize", "Revoke") for way in ("Egress", "Ingress")],
+            actions=[
+                f"ec2:{verb}SecurityGroup{way}" for verb in ("Authorize", "Revoke") for way in ("Egress", "Ingress")
+            ],
             resources=groups,
         )
         yield Permission(

@@ -1,5 +1,5 @@
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from aws_cdk import aws_ec2 as ec2
@@ -28,6 +28,25 @@ class SageMakerJobs(Construct):
 
     ENDPOINTS: ClassVar[Sequence[str]] = ("sagemaker.api",)
     """Services that pipelines call. https://docs.aws.amazon.com/sagemaker/latest/dg/interface-vpc-endpoint.html"""
+    LOCAL_DISKS: ClassVar[Sequence[str]] = (
+        "ml.*d.*",
+        "ml.*dn.*",
+        "ml.*de.*",
+        "ml.g5.*",
+        "ml.g6.*",
+        "ml.g6e.*",
+        "ml.p5.*",
+        "ml.p5e.*",
+        "ml.p5en.*",
+        "ml.p6*",
+        "ml.trn1.*",
+        "ml.trn1n.*",
+        "ml.trn2.*",
+    )
+    """Instance types whose own disks encrypt by hardware. SageMaker refuses a job that names a key for them.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceConfig.html
+    """
 
     @checked
     def __init__(
@@ -63,7 +82,8 @@ class SageMakerJobs(Construct):
     def grant_run(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow ``grantee`` to create jobs with this role, in this security group, and to follow and stop jobs.
 
-        A job with other security groups, with unencrypted disks, or whose name has another prefix is denied.
+        A job with other security groups, with unencrypted disks, or whose name has another prefix is denied. Disks are
+        encrypted with the key, or are those of an instance type of ``LOCAL_DISKS``.
         """
         jobs = [self._arns.regional("sagemaker", f"{kind}-job/{self._prefix}*") for kind in ("training", "processing")]
         why = "a job has no ARN before it is created, and each run of a pipeline has its own"
@@ -71,17 +91,14 @@ class SageMakerJobs(Construct):
             self,
             grantee,
             [
-                Permission(
-                    actions=["sagemaker:CreateProcessingJob", "sagemaker:CreateTrainingJob"],
-                    resources=jobs,
-                    conditions={
-                        "ForAllValues:StringEquals": {
-                            "sagemaker:VpcSecurityGroupIds": [self.security_group.security_group_id]
-                        },
-                        "Null": {"sagemaker:VpcSecurityGroupIds": "false"},
-                        "ArnEquals": {"sagemaker:VolumeKmsKeyArn": self._key.key_arn},
-                    },
-                    why=why,
+                *(
+                    Permission(
+                        actions=["sagemaker:CreateProcessingJob", "sagemaker:CreateTrainingJob"],
+                        resources=jobs,
+                        conditions=conditions,
+                        why=why,
+                    )
+                    for conditions in self._admitted()
                 ),
                 Permission(
                     actions=[
@@ -101,6 +118,26 @@ class SageMakerJobs(Construct):
                 ),
             ],
         )
+
+    def _admitted(self) -> Iterator[dict[str, dict[str, object]]]:
+        """Conditions of which a new job has to meet one.
+
+        The service reference and SageMaker's guide name the condition key of disks differently.
+        https://docs.aws.amazon.com/sagemaker/latest/dg/security_iam_id-based-policy-examples.html
+        """
+        groups = {"sagemaker:VpcSecurityGroupIds": [self.security_group.security_group_id]}
+        present = {"sagemaker:VpcSecurityGroupIds": "false"}
+        for key in ("sagemaker:VolumeKmsKeyArn", "sagemaker:VolumeKmsKey"):
+            yield {
+                "ForAllValues:StringEquals": {**groups},
+                "Null": {**present},
+                "ArnEquals": {key: self._key.key_arn},
+            }
+        yield {
+            "ForAllValues:StringEquals": {**groups},
+            "ForAllValues:StringLike": {"sagemaker:InstanceTypes": [*self.LOCAL_DISKS]},
+            "Null": {**present, "sagemaker:InstanceTypes": "false"},
+        }
 
     def _needs(self) -> list[Permission]:
         """https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html"""

@@ -89,6 +89,7 @@ class ClusterSpec:
     :param service_role: name of EMR's own role.
     :param instance_profile: name of the instance profile of the instances.
     :param log_uri: where logs go, such as ``s3://bucket/emr/``.
+    :param log_key_arn: KMS key of the logs. Default: EMR encrypts them with AES-256, which a bucket may refuse.
     :param security_configuration: name of the security configuration. Default: none.
     :param security_groups: ids for ``primary``, ``core`` and ``service``. Default: EMR creates them.
     :param applications: Default: Spark.
@@ -107,6 +108,7 @@ class ClusterSpec:
     service_role: str
     instance_profile: str
     log_uri: str
+    log_key_arn: str | None = None
     security_configuration: str | None = None
     security_groups: Mapping[str, str] = field(default_factory=dict)
     applications: tuple[str, ...] = ("Spark",)
@@ -180,6 +182,8 @@ class ClusterSpec:
                 **{names[use]: group for use, group in self.security_groups.items()},
             },
         }
+        if self.log_key_arn:
+            request["LogEncryptionKmsKeyId"] = self.log_key_arn
         if self.security_configuration:
             request["SecurityConfiguration"] = self.security_configuration
         return request

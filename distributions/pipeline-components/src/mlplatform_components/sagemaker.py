@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 from mlplatform_components.errors import ComponentError, JobFailed
@@ -13,6 +14,25 @@ from mlplatform_components.waiting import Patience
 
 _ENDED = ("Completed", "Failed", "Stopped")
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+LOCAL_DISKS = (
+    "ml.*d.*",
+    "ml.*dn.*",
+    "ml.*de.*",
+    "ml.g5.*",
+    "ml.g6.*",
+    "ml.g6e.*",
+    "ml.p5.*",
+    "ml.p5e.*",
+    "ml.p5en.*",
+    "ml.p6*",
+    "ml.trn1.*",
+    "ml.trn1n.*",
+    "ml.trn2.*",
+)
+"""Instance types whose own disks encrypt by hardware. SageMaker refuses a job that names a key for them.
+
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceConfig.html
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +42,7 @@ class Placement:
     :param role_arn: execution role of the job.
     :param subnet_ids: private subnets.
     :param security_group_ids: security groups.
-    :param key_arn: KMS key of volumes and outputs.
+    :param key_arn: KMS key of volumes and outputs. Instance types of ``LOCAL_DISKS`` encrypt their disks by hardware.
     """
 
     role_arn: str
@@ -120,12 +140,7 @@ class TrainingJob:
                 for name, uri in self.inputs.items()
             ],
             "OutputDataConfig": {"S3OutputPath": self.output, "KmsKeyId": self.placement.key_arn},
-            "ResourceConfig": {
-                "InstanceType": self.instance_type,
-                "InstanceCount": self.instances,
-                "VolumeSizeInGB": self.volume_gib,
-                "VolumeKmsKeyId": self.placement.key_arn,
-            },
+            "ResourceConfig": _instances(self),
             "StoppingCondition": stopping,
             "HyperParameters": {key: _text(value) for key, value in self.hyperparameters.items()},
             "VpcConfig": self.placement.vpc,
@@ -241,16 +256,21 @@ class ProcessingJob:
                     for name, uri in self.outputs.items()
                 ],
             },
-            "ProcessingResources": {
-                "ClusterConfig": {
-                    "InstanceType": self.instance_type,
-                    "InstanceCount": self.instances,
-                    "VolumeSizeInGB": self.volume_gib,
-                    "VolumeKmsKeyId": self.placement.key_arn,
-                }
-            },
+            "ProcessingResources": {"ClusterConfig": _instances(self)},
             "StoppingCondition": {"MaxRuntimeInSeconds": self.max_seconds},
         }
+
+
+def _instances(job: TrainingJob | ProcessingJob) -> dict[str, Any]:
+    """Instances and disks of a job. Disks are encrypted with the key, or by the hardware of the instance."""
+    found: dict[str, Any] = {
+        "InstanceType": job.instance_type,
+        "InstanceCount": job.instances,
+        "VolumeSizeInGB": job.volume_gib,
+    }
+    if not any(fnmatchcase(job.instance_type, pattern) for pattern in LOCAL_DISKS):
+        found["VolumeKmsKeyId"] = job.placement.key_arn
+    return found
 
 
 def training_job(values: Mapping[str, Any]) -> TrainingJob:
