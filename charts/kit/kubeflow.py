@@ -33,6 +33,8 @@ SIGN_IN_SERVICE = f"oauth2-proxy.{AUTH_NAMESPACE}.svc.cluster.local"
 OIDC_CLIENT = "kubeflow"
 OIDC_SECRET = "client-secret"
 """The client of Dex by which people sign in, and the file with its secret."""
+SESSION_HOURS = 12
+"""After which people sign in to Dex again. A token without its session does not pass the gateway."""
 METADATA_PROXY, METADATA_PROXY_PORT = "metadata-envoy-service", 9090
 """The Service by which the web page of Pipelines reads what runs recorded."""
 TEAM_LABEL = {"app.kubernetes.io/part-of": "kubeflow-profile"}

@@ -7,7 +7,7 @@ from constructs import Construct
 
 from charts.kit import istio, network, workloads
 from charts.kit.chart import ComponentChart
-from charts.kit.kubeflow import AUTH_NAMESPACE, DEX, GATEWAY, OIDC_CLIENT, OIDC_SECRET
+from charts.kit.kubeflow import AUTH_NAMESPACE, DEX, GATEWAY, OIDC_CLIENT, OIDC_SECRET, SESSION_HOURS
 from charts.kit.objects import Manifest, config_map, selector
 from charts.kit.rbac import ALL, access, rule
 from charts.kit.security import run_as
@@ -130,7 +130,8 @@ def _configuration(addresses: Mapping[str, str]) -> Manifest:
         "web": {"http": f"0.0.0.0:{PORT}"},
         "logger": {"level": "info", "format": "json"},
         "oauth2": {"skipApprovalScreen": True},
-        "expiry": {"idTokens": "1h", "signingKeys": "6h"},
+        # The proxy does not look at the expiry of a token, so that a token has to outlive the session of the proxy.
+        "expiry": {"idTokens": f"{SESSION_HOURS + 1}h", "signingKeys": "6h"},
         "enablePasswordDB": True,
         "staticPasswords": [
             {"email": address, "hash": f"@{file}@", "username": address, "userID": address}

@@ -9,7 +9,7 @@ from constructs import Construct
 
 from charts.kit import istio, network, workloads
 from charts.kit.chart import ComponentChart
-from charts.kit.kubeflow import AUTH_NAMESPACE, DEX, GATEWAY, OIDC_CLIENT, OIDC_SECRET
+from charts.kit.kubeflow import AUTH_NAMESPACE, DEX, GATEWAY, OIDC_CLIENT, OIDC_SECRET, SESSION_HOURS
 from charts.kit.objects import Manifest, metadata
 from charts.kit.rbac import service_account
 from charts.kit.security import run_as
@@ -127,7 +127,7 @@ def _settings(secure_cookies: bool) -> dict[str, str]:
         "skip-provider-button": "true",
         "code-challenge-method": "S256",
         "cookie-name": "kubeflow",
-        "cookie-expire": "12h",
+        "cookie-expire": f"{SESSION_HOURS}h",
         "cookie-secure": str(secure_cookies).lower(),
         "cookie-samesite": "lax",
         "banner": "-",

@@ -368,6 +368,16 @@ def test_a_notebook_calls_pipelines_with_a_token_that_expires() -> None:
     ]
 
 
+def test_a_token_of_dex_outlives_the_session_that_the_proxy_keeps() -> None:
+    """The gateway refuses an expired token, and the proxy, which does not look at its expiry, signs nobody in again."""
+    (configuration,) = of_kind(OBJECTS["kubeflow/dex"], "ConfigMap")
+    token = json.loads(configuration["data"]["config.yaml"])["expiry"]["idTokens"]
+    (proxy,) = of_kind(OBJECTS["kubeflow/oauth2_proxy"], "Deployment")
+    arguments = proxy["spec"]["template"]["spec"]["containers"][0]["args"]
+    (session,) = [each.partition("=")[2] for each in arguments if each.startswith("--cookie-expire=")]
+    assert (token, session) == ("13h", "12h")
+
+
 @pytest.mark.promise("no-long-lived-keys")
 def test_no_password_is_shipped() -> None:
     text = json.dumps(EVERYTHING)
