@@ -89,8 +89,8 @@ kube-apiserver: install ## build a real Kubernetes API for the rehearsal, once, 
 programs: install ## build the programs of images and nodes, once, with Go: NAMES="kubelet jobset" MINUTES=30
 	python -m kubernetes_rehearsal.programs $(NAMES) $(if $(NAMES)$(CI),,--all) $(if $(MINUTES),--minutes $(MINUTES))
 
-components: install ## run components on a real node, from the platform's objects: NAMES="kubeflow/training_operator" FAULTS=1 MUTATIONS=1 MINUTES=6
-	python -m rehearsal.components $(NAMES) $(if $(FAULTS),--faults) $(if $(MUTATIONS),--mutations) $(if $(MINUTES),--minutes $(MINUTES))
+components: install ## run components on a real node, from the platform's objects: NAMES="kubeflow/training_operator" FAULTS=1 MUTATIONS=1 CLUSTERS=4 MINUTES=6
+	python -m rehearsal.components $(NAMES) $(if $(FAULTS),--faults) $(if $(MUTATIONS),--mutations) $(if $(CLUSTERS),--clusters $(CLUSTERS)) $(if $(MINUTES),--minutes $(MINUTES))
 
 bench: install ## measure the cost of synthesis, tests and the rehearsal, as ratios to a floor: RUNS=5
 	python -m benchmarks

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import clusters, kubeflow, manifests, scale
+from benchmarks import clusters, components, kubeflow, manifests, scale
 from benchmarks.timing import Case, side_by_side
 
 RUNS = int(os.environ.get("RUNS", "5"))
@@ -53,7 +53,7 @@ def synthesis_costs(assembly: Path) -> float:
 def main() -> None:
     with tempfile.TemporaryDirectory() as assembly:
         one = synthesis_costs(Path(assembly))
-    for part in (kubeflow, clusters, manifests, scale):
+    for part in (kubeflow, clusters, manifests, scale, components):
         print()
         part.main()
 

@@ -6,6 +6,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import cdk8s
@@ -33,16 +34,18 @@ from kubernetes_rehearsal.client import ApiClient, ApiFailure
 from kubernetes_rehearsal.interface import KubernetesError
 from kubernetes_rehearsal.proofs.components import (
     Component,
+    ComponentReport,
     check_component,
     check_mutations,
     read_examples,
     remove,
     tainted_nodes,
+    with_bounds,
 )
 from kubernetes_rehearsal.proofs.faults import planted_faults
-from kubernetes_rehearsal.proofs.mutations import Mutation
+from kubernetes_rehearsal.proofs.mutations import Mutation, MutationReport
 from rehearsal.component_database import database_server
-from rehearsal.real_cluster import real_cluster
+from rehearsal.real_cluster import real_clusters
 
 _EXAMPLES = "examples"
 _EDITOR = "default-editor"
@@ -230,6 +233,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--minutes", type=float, default=0, help="start no component after this time. Default: no limit"
     )
+    parser.add_argument(
+        "--clusters", type=int, default=1, help="clusters that check faults and parts at the same time. Default: 1"
+    )
     options = parser.parse_args(arguments)
     catalog = Catalog.load()
     failed = 0
@@ -248,29 +254,30 @@ def main(arguments: Sequence[str]) -> int:
         if not chosen:
             return failed
         started = time.monotonic()
-        with real_cluster() as cluster:
-            api = cluster.api
+        with real_clusters(options.clusters) as clusters:
+            apis = [cluster.api for cluster in clusters]
             print(f"node ready: {time.monotonic() - started:.1f} s", flush=True)
             for one in chosen:
                 if options.minutes and time.monotonic() - started > options.minutes * 60:
                     print(f"{one.name}: not run, because the {options.minutes:g} minutes were over", flush=True)
                     continue
                 try:
-                    failed += _check(api, one, faults=options.faults, mutations=options.mutations)
+                    failed += _check(apis, one, faults=options.faults, mutations=options.mutations)
                 except ApiFailure as failure:
                     print(f"{one.name}: {failure}", flush=True)
                     failed += 1
                 finally:
-                    remove(api, one)  # another component must find none of its pods and objects
+                    for api in apis:
+                        remove(api, one)  # another component must find none of its pods and objects
     except KubernetesError as error:
         print(error, file=sys.stderr)
         return 1
     return min(failed, 125)
 
 
-def _check(api: ApiClient, one: Component, *, faults: bool, mutations: bool) -> int:
+def _check(apis: Sequence[ApiClient], one: Component, *, faults: bool, mutations: bool) -> int:
     """Print the findings about a component; 0 if there are none."""
-    report = check_component(api, one)
+    report = _slowest(apis, one)
     for step, seconds in report.seconds.items():
         print(f"{one.name}: {step}: {seconds:.1f} s", flush=True)
     for place, images in report.stored_only.items():
@@ -280,24 +287,38 @@ def _check(api: ApiClient, one: Component, *, faults: bool, mutations: bool) -> 
     if report.findings:
         return 1
     bound = max(_LEAST_BOUND_SECONDS, 3 * report.seconds["available"])
+    one = with_bounds(one, report, _LEAST_BOUND_SECONDS)
     if mutations:
-        print(f"{one.name}: {check_mutations(api, one, bound_seconds=bound, say=_say)}", flush=True)
-    return _undetected_faults(api, one, bound) if faults else 0
+        started = time.monotonic()
+        found = check_mutations(apis, one, bound_seconds=bound, say=_say)
+        print(f"{one.name}: {found}, in {time.monotonic() - started:.0f} s", flush=True)
+    return _undetected_faults(apis, one, bound) if faults else 0
+
+
+def _slowest(apis: Sequence[ApiClient], one: Component) -> ComponentReport:
+    """Check a component in all clusters at the same time: all findings, and the longest time of each step."""
+    with ThreadPoolExecutor(len(apis)) as workers:
+        reports = list(workers.map(lambda api: check_component(api, one), apis))
+    seconds = {step: max(report.seconds.get(step, 0) for report in reports) for step in reports[0].seconds}
+    findings = sorted({finding for report in reports for finding in report.findings})
+    return ComponentReport(seconds, reports[0].stored_only, findings)
 
 
 def _say(line: str) -> None:
     print(f"  {line}", flush=True)
 
 
-def _undetected_faults(api: ApiClient, one: Component, bound_seconds: float) -> int:
+def _undetected_faults(apis: Sequence[ApiClient], one: Component, bound_seconds: float) -> int:
     """Plant faults one at a time, print the findings, and count the undetected faults."""
+    started = time.monotonic()
     faults = planted_faults(one.objects, one.unavailable)
-    report = check_mutations(api, one, faults, bound_seconds=bound_seconds, say=_say)
-    print(f"{one.name}: planted faults: {report}", flush=True)
-    with tainted_nodes(api):
+    report = check_mutations(apis, one, faults, bound_seconds=bound_seconds, say=_say)
+    with tainted_nodes(apis[0]):
         taint = Mutation("Nodes", "a taint that the component does not tolerate", one.objects, "with")
-        tainted = check_mutations(api, one, [taint], bound_seconds=bound_seconds, say=_say)
-    return len(report.unnoticed) + len(tainted.unnoticed)
+        tainted = check_mutations(apis[:1], one, [taint], bound_seconds=bound_seconds, say=_say)
+    whole = MutationReport({**report.noticed, **tainted.noticed}, [*report.unnoticed, *tainted.unnoticed])
+    print(f"{one.name}: planted faults: {whole}, in {time.monotonic() - started:.0f} s", flush=True)
+    return len(whole.unnoticed)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""One cluster with real nodes, without an AWS, for proofs of components and for measurements."""
+"""Clusters with real nodes, without an AWS, for proofs of components and for measurements."""
 
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -35,14 +36,32 @@ def real_cluster(*nodes: NodeSettings) -> Iterator[RealCluster]:
     :param nodes: Default: one.
     :raises KubernetesError: where this machine cannot run one, with what it lacks.
     """
+    with real_clusters(1, *nodes) as (cluster,):
+        yield cluster
+
+
+@contextmanager
+def real_clusters(count: int, *nodes: NodeSettings) -> Iterator[list[RealCluster]]:
+    """New clusters, which end with the block.
+
+    :param nodes: of each. Default: one.
+    :raises KubernetesError: where this machine cannot run one, with what it lacks.
+    """
     clusters = choose({NODES: "1"})
     assert isinstance(clusters, NodeClusters)
     token = secrets.token_urlsafe()
     clusters.start(lambda given: ADMINISTRATOR if secrets.compare_digest(given, token) else None)
+
+    def create(number: int) -> RealCluster:
+        key = f"{_CLUSTER}-{number}"
+        access = clusters.create_cluster(key, _VERSION)
+        clusters.set_nodes(key, nodes or [NodeSettings("node-1")])
+        clusters.wait_for_nodes(key)
+        return RealCluster(ApiClient(access, token), access, token, clusters.sandbox(key))
+
     try:
-        access = clusters.create_cluster(_CLUSTER, _VERSION)
-        clusters.set_nodes(_CLUSTER, nodes or [NodeSettings("node-1")])
-        clusters.wait_for_nodes(_CLUSTER)
-        yield RealCluster(ApiClient(access, token), access, token, clusters.sandbox(_CLUSTER))
+        with ThreadPoolExecutor(count) as workers:
+            made = list(workers.map(create, range(1, count + 1)))
+        yield made
     finally:
         clusters.stop()

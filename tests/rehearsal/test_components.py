@@ -1,11 +1,19 @@
 """Components of the catalog with programs are tested as installed, with their namespaces and examples."""
 
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from charts.catalog import Catalog
 from charts.kit.chart import pod_specs
 from kubernetes_rehearsal import programs
 from kubernetes_rehearsal.interface import KubernetesError
+from kubernetes_rehearsal.proofs.components import Component, ComponentReport
+from kubernetes_rehearsal.proofs.findings import Finding
+from kubernetes_rehearsal.proofs.mutations import Mutation, MutationReport
 from rehearsal.components import BUILDS, component, main
 
 CATALOG = Catalog.load()
@@ -95,3 +103,48 @@ def test_a_component_whose_images_are_not_built_is_reported_and_fails_only_where
     assert "kubeflow/jobset: not run, because its images are not built: registry.k8s.io/jobset/jobset" in (
         capsys.readouterr().out
     )
+
+
+@pytest.fixture
+def checked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Clusters without machines: the second is slow, and every change is noticed but a taint. What was checked."""
+    found: dict[str, Any] = {"limits": []}
+
+    @contextmanager
+    def real_clusters(count: int) -> Iterator[list[SimpleNamespace]]:
+        yield [SimpleNamespace(api=number) for number in range(count)]
+
+    def check_component(api: int, one: Component) -> ComponentReport:
+        seconds = {"installed": 1.0, "available": 5.0 + 10 * api, "JobSet Completed": 2.0 + 20 * api}
+        return ComponentReport(seconds, {}, [])
+
+    def check_mutations(
+        apis: Sequence[int], one: Component, changes: Iterable[Mutation] = (), *, bound_seconds: float, say: object
+    ) -> MutationReport:
+        found["limits"].append((list(apis), bound_seconds, [example.bound_seconds for example in one.examples]))
+        names = [str(change) for change in changes]
+        taints = [name for name in names if "taint" in name]
+        return MutationReport({name: Finding("Pod", "fails") for name in names if name not in taints}, taints)
+
+    for name, replaced in {
+        "missing_for_nodes": list,
+        "unbuilt_images": lambda one: [],
+        "real_clusters": real_clusters,
+        "check_component": check_component,
+        "check_mutations": check_mutations,
+        "tainted_nodes": lambda api: nullcontext(),
+        "remove": lambda api, one: found.setdefault("removed", []).append(api),
+    }.items():
+        monkeypatch.setattr(f"rehearsal.components.{name}", replaced)
+    return found
+
+
+def test_several_clusters_check_changes_with_limits_of_the_slowest(
+    checked: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["kubeflow/jobset", "--faults", "--clusters", "2"]) == 1
+    assert checked["limits"] == [([0, 1], 45.0, [66.0]), ([0], 45.0, [66.0])]
+    assert checked["removed"] == [0, 1]
+    said = capsys.readouterr().out
+    assert "kubeflow/jobset: available: 15.0 s" in said
+    assert "kubeflow/jobset: planted faults: 10 of 11 changes are noticed (91%), in 0 s" in said

@@ -33,3 +33,4 @@ def test_nodes_without_a_machine_are_filled_by_the_scheduler_as_their_taints_all
     assert found.objects > 10 + 20
     assert set(found.memory) == {"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"}
     assert all(size > 20 * 2**20 for size in found.memory.values())
+    assert cluster.sandbox.resident() > sum(found.memory.values())

@@ -18,7 +18,9 @@ from kubernetes_rehearsal.proofs.components import (
     read_examples,
     remove,
     tainted_nodes,
+    with_bounds,
 )
+from kubernetes_rehearsal.proofs.examples import Example
 from kubernetes_rehearsal.proofs.faults import planted_faults
 from kubernetes_rehearsal.proofs.findings import Finding
 from kubernetes_rehearsal.proofs.mutations import Mutation
@@ -124,14 +126,14 @@ def test_each_lost_part_is_installed_alone_and_the_unnoticed_are_named(monkeypat
     """A check that needs only the right to list notices one of two losses."""
     tried: list[list[str]] = []
 
-    def check(api: Any, component: Component, *, bound_seconds: float) -> ComponentReport:
+    def check(api: Any, component: Component, **_: Any) -> ComponentReport:
         verbs = component.objects[1]["rules"][0]["verbs"]
         tried.append(verbs)
         findings = [] if "list" in verbs else [Finding("Pod work/work-1", "lacks a right; grant it: list pods")]
         return ComponentReport({}, {}, findings)
 
     monkeypatch.setattr(components, "check_component", check)
-    report = check_mutations(MemoryApi(), COMPONENT)  # type: ignore[arg-type]
+    report = check_mutations([MemoryApi()], COMPONENT)  # type: ignore[list-item]
     assert tried == [["list"], ["get"]]
     assert report.share == 0.5
     assert report.unnoticed == ["Role work/work: without the right to get pods"]
@@ -214,7 +216,7 @@ def test_a_workload_without_its_image_counts_as_noticed(monkeypatch: pytest.Monk
     _without_image(monkeypatch)
     monkeypatch.setattr(components, "remove", lambda *_: None)
     fault = Mutation("Deployment work/work", "a misspelt image", [SPACE, ROLE], "with")
-    report = check_mutations(MemoryApi(), COMPONENT, [fault])  # type: ignore[arg-type]
+    report = check_mutations([MemoryApi()], COMPONENT, [fault])  # type: ignore[list-item]
     assert "no image registry.test/misspelt:1 can be had" in str(report.noticed[str(fault)])
 
 
@@ -226,6 +228,64 @@ def test_a_stand_in_for_an_image_that_is_known_to_be_unavailable_is_reported_and
     report = check_component(MemoryApi(), known)  # type: ignore[arg-type]
     assert report.stored_only == {"Deployment work/work": "registry.test/misspelt:1"}
     assert report.findings == []
+
+
+def test_a_known_fault_ends_a_check_at_the_first_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[object] = []
+
+    def workloads(*_: Any, **__: Any) -> WorkloadReport:
+        waited.append(1)
+        return WorkloadReport({}, {}, [], [])
+
+    monkeypatch.setattr(components, "check_workloads", workloads)
+    wrong = {**ROLE, "rules": [{"apiGroups": ["absent.org"], "resources": ["things"], "verbs": ["get"]}]}
+    for first_only, waits in ((True, 0), (False, 2)):
+        component = Component("base/work", [DEFINITION], [SPACE, wrong])
+        report = check_component(MemoryApi(), component, first_only=first_only)  # type: ignore[arg-type]
+        assert "which does not exist" in str(report.findings[0])
+        assert len(waited) == waits
+
+
+def test_an_object_that_the_api_refuses_is_a_finding_and_explained_by_the_workload_of_its_webhook(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    why = Finding("Deployment work/work", "not available in time: no such argument")
+    message = 'failed calling webhook "roles.work.org": no endpoints available'
+
+    class RefusingApi(MemoryApi):
+        def request(self, method: str, path: str, body: Any = None, content_type: str = "") -> Any:
+            if method == "PATCH" and body["kind"] == "Role":
+                raise ApiFailure(500, "InternalError", message)
+            return super().request(method, path, body, content_type)
+
+    def found(*workloads: Finding) -> list[str]:
+        monkeypatch.setattr(components, "check_workloads", lambda *_, **__: WorkloadReport({}, {}, [], workloads))
+        report = check_component(RefusingApi(), COMPONENT, bound_seconds=0)  # type: ignore[arg-type]
+        return [str(finding) for finding in report.findings]
+
+    assert found(why) == [str(why)]
+    assert found() == [f"base/work: is refused: {message}"]
+
+
+def test_the_examples_of_a_changed_component_have_three_times_what_they_took() -> None:
+    job = {"kind": "Job", "metadata": {"name": "one"}}
+    component = replace(COMPONENT, examples=[Example(job, "Done"), Example(job, "Slow")])
+    report = ComponentReport({"available": 9, "Job Done": 1, "Job Slow": 10}, {}, [])
+    assert [example.bound_seconds for example in with_bounds(component, report, 20).examples] == [20, 30]
+
+
+def test_the_leases_of_a_removed_component_go_with_it_but_not_those_of_the_system() -> None:
+    leases = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
+
+    class LeaseApi(MemoryApi):
+        def items(self, path: str) -> list[Any]:
+            return [{"metadata": {"name": "leader"}}] if path.endswith("/leases") else []
+
+    api = LeaseApi()
+    api.objects = {f"{leases.format(place)}/leader": {} for place in ("work", "kube-system")}
+    reader = {**ROLE, "metadata": {"name": "reader", "namespace": "kube-system"}}
+    remove(api, replace(COMPONENT, objects=[SPACE, ROLE, reader]))  # type: ignore[arg-type]
+    assert list(api.objects) == [f"{leases.format('kube-system')}/leader"]
 
 
 def test_an_object_waits_for_the_webhook_that_looks_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,10 +302,9 @@ def test_an_object_waits_for_the_webhook_that_looks_at_it(monkeypatch: pytest.Mo
     api = LateWebhook()
     install(api, COMPONENT)  # type: ignore[arg-type]
     assert api.order[-1] == "Role"
-    monkeypatch.setattr(components, "_WEBHOOK_SECONDS", -1)
     api.refusals = 1
     with pytest.raises(ApiFailure, match="failed calling webhook"):
-        install(api, COMPONENT)  # type: ignore[arg-type]
+        install(api, COMPONENT, webhook_seconds=-1)  # type: ignore[arg-type]
 
 
 def test_nodes_lose_the_taint_that_they_were_given() -> None:

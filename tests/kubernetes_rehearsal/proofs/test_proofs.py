@@ -1,11 +1,14 @@
 """The findings of the proofs about charts, with a fake API."""
 
+import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 
 from kubernetes_rehearsal.client import ApiFailure
+from kubernetes_rehearsal.interface import KubernetesError
 from kubernetes_rehearsal.proofs import workloads
 from kubernetes_rehearsal.proofs.admission import BadExample, check_pod_security, check_webhooks
 from kubernetes_rehearsal.proofs.changes import check_drain, under_load
@@ -453,7 +456,7 @@ def test_each_mutation_is_reported_when_it_is_checked_and_the_share_at_the_end()
         verbs = objects[0]["rules"][0]["verbs"]
         return [Finding("Pod web", "forbidden")] if "list" not in verbs else []
 
-    report = run_mutations(mutations([ROLE]), check, lines.append)
+    report = run_mutations(mutations([ROLE]), [check], lines.append)
     assert lines == [
         "checked",
         "nothing would notice: ClusterRole web: without the right to get pods",
@@ -462,6 +465,33 @@ def test_each_mutation_is_reported_when_it_is_checked_and_the_share_at_the_end()
     ]
     assert report.share == 0.5
     assert str(report) == "1 of 2 changes are noticed (50%)"
+
+
+def test_clusters_check_mutations_at_the_same_time_and_the_report_keeps_their_order() -> None:
+    both = threading.Barrier(2, timeout=10)
+    checked: dict[str, list[str]] = {"first": [], "second": []}
+
+    def check(cluster: str, objects: Objects) -> list[Finding]:
+        both.wait()
+        (verb,) = objects[0]["rules"][0]["verbs"]
+        checked[cluster].append(verb)
+        return [Finding("Pod web", f"may not {verb}")]
+
+    report = run_mutations(mutations([ROLE]), [partial(check, cluster) for cluster in checked], lambda line: None)
+    assert sorted(map(len, checked.values())) == [1, 1]
+    assert [str(finding) for finding in report.noticed.values()] == ["Pod web: may not list", "Pod web: may not get"]
+
+
+def test_a_mutation_that_cannot_be_checked_ends_the_others() -> None:
+    checked: list[Objects] = []
+
+    def check(objects: Objects) -> list[Finding]:
+        checked.append(objects)
+        raise KubernetesError("Pod web is still there after 60 s")
+
+    with pytest.raises(KubernetesError, match="still there"):
+        run_mutations(mutations([ROLE]), [check], lambda line: None)
+    assert len(checked) == 1
 
 
 def test_an_unknown_argument_is_the_cause_of_an_end_whatever_usage_follows() -> None:

@@ -163,6 +163,18 @@ class Sandbox:
                         found[name] = found.get(name, 0) + pages * os.sysconf("SC_PAGE_SIZE")
         return found
 
+    def resident(self) -> int:
+        """Resident memory of all its processes in bytes: control plane, nodes and pods."""
+        first = [self._first, *map(self._node_first, self._nodes)]
+        spaces = {os.readlink(f"/proc/{process}/ns/pid") for process in first}
+        pages = 0
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it ended meanwhile, or is of the kernel
+                groups = (process / "cgroup").read_text(encoding="ascii")
+                if self._cgroup in groups or os.readlink(process / "ns/pid") in spaces:
+                    pages += int((process / "statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
     def check(self) -> None:
         """:raises KubernetesError: with the end of its log, if the sandbox has ended unexpectedly."""
         if self._supervisor.poll() is not None or not Path(f"/proc/{self._first}").exists():

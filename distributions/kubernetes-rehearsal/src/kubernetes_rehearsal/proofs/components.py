@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ _FINALIZED_SECONDS = 20
 _EXAMPLE_SECONDS = 120
 _WEBHOOK_SECONDS = 120
 _POLL_SECONDS = 0.2
+_SYSTEM_NAMESPACE = "kube-system"
+_NO_ANSWER = "failed calling webhook"
 _APPLY = "?fieldManager=rehearsal&force=true"
 
 Object = dict[str, Any]
@@ -91,15 +94,23 @@ def read_examples(files: Iterable[Path], namespace: str) -> tuple[list[Example],
     return good, bad
 
 
-def check_component(api: ApiClient, component: Component, *, bound_seconds: float = 120) -> ComponentReport:
+def check_component(
+    api: ApiClient, component: Component, *, bound_seconds: float = 120, first_only: bool = False
+) -> ComponentReport:
     """Install a component and prove it. Its objects stay until :func:`remove`.
 
     :param bound_seconds: until its workloads are available.
+    :param first_only: end at the first fault. Default: report all.
     """
     seconds: dict[str, float] = {}
     started = time.monotonic()
-    install(api, component)
+    refused = _install_findings(api, component, bound_seconds)
     seconds["installed"] = time.monotonic() - started
+    if refused:
+        return ComponentReport(seconds, {}, refused)
+    findings = check_rules(api, component.objects, component.others)
+    if findings and first_only:
+        return ComponentReport(seconds, {}, findings)
     report = check_workloads(api, component.namespaces, bound_seconds=bound_seconds)
     seconds["available"] = max(report.running.values(), default=0.0)
     unexpected = [
@@ -108,26 +119,44 @@ def check_component(api: ApiClient, component: Component, *, bound_seconds: floa
         if not {*images.split(",")} <= {*component.unavailable}
     ]
     if report.findings or unexpected:
-        return ComponentReport(seconds, report.stored_only, [*report.findings, *unexpected])
-    good = [example.content for example in component.examples]
-    findings = check_rules(api, component.objects, component.others)
-    findings += check_webhooks(api, good, component.refused)
+        return ComponentReport(seconds, report.stored_only, [*findings, *report.findings, *unexpected])
+    findings += check_webhooks(api, [example.content for example in component.examples], component.refused)
     try:
         for example in component.examples:
+            if findings and first_only:
+                break
             started = time.monotonic()
             findings += check_example(api, example, keep=True)
-            seconds[f"{example.content['kind']} {example.condition}"] = time.monotonic() - started
-        # What the logs say by now. They are read before the examples go: many controllers complain of an object that
-        # was deleted while they looked at it.
-        findings += check_workloads(api, component.namespaces, bound_seconds=bound_seconds).findings
+            seconds[_step(example)] = time.monotonic() - started
+        if not findings or not first_only:
+            # What the logs say by now. They are read before the examples go: many controllers complain of an object
+            # that was deleted while they looked at it.
+            findings += check_workloads(api, component.namespaces, bound_seconds=bound_seconds).findings
     finally:
         for example in component.examples:
             _ignoring_absence(api, "DELETE", f"{path_of(api, example.content)}?propagationPolicy=Background")
     return ComponentReport(seconds, report.stored_only, findings)
 
 
+def _install_findings(api: ApiClient, component: Component, bound_seconds: float) -> list[Finding]:
+    """Install a component; what is wrong if the API refuses one of its objects."""
+    try:
+        install(api, component, webhook_seconds=bound_seconds)
+    except ApiFailure as failure:
+        refusal = [Finding(component.name, f"is refused: {failure.message}")]
+        if _NO_ANSWER not in failure.message:
+            return refusal
+        # Why its own webhook does not answer is known of the workload behind it.
+        return list(check_workloads(api, component.namespaces, bound_seconds=0).findings) or refusal
+    return []
+
+
+def _step(example: Example) -> str:
+    return f"{example.content['kind']} {example.condition}"
+
+
 def check_mutations(
-    api: ApiClient,
+    apis: Sequence[ApiClient],
     component: Component,
     changes: Iterable[Mutation] | None = None,
     *,
@@ -136,20 +165,36 @@ def check_mutations(
 ) -> MutationReport:
     """Install a component repeatedly, each time with one change, and report whether the change is detected.
 
+    :param apis: clusters that check changes at the same time, one each.
     :param changes: the changes. Default: the component without each of its parts.
-    :param bound_seconds: time limit for the workloads; three times that of the unchanged component is sufficient.
+    :param bound_seconds: time limit for the workloads; three times that of the unchanged component is sufficient, as
+        for its examples (:func:`with_bounds`).
     :param say: called with a line about each change, once it is checked. Default: nothing.
     """
 
-    def check(objects: Objects) -> Sequence[Finding]:
+    def check(api: ApiClient, objects: Objects) -> Sequence[Finding]:
         remove(api, component)
+        changed = replace(component, objects=objects)
         try:
-            report = check_component(api, replace(component, objects=objects), bound_seconds=bound_seconds)
+            return check_component(api, changed, bound_seconds=bound_seconds, first_only=True).findings
         except ApiFailure as failure:
             return [Finding(component.name, f"is refused: {failure.message}")]
-        return report.findings
 
-    return run_mutations(mutations(component.objects) if changes is None else iter(changes), check, say)
+    found = mutations(component.objects) if changes is None else iter(changes)
+    return run_mutations(found, [partial(check, api) for api in apis], say)
+
+
+def with_bounds(component: Component, report: ComponentReport, least_seconds: float) -> Component:
+    """The component with other time limits for its examples: three times what they took.
+
+    :param report: of the unchanged component.
+    :param least_seconds: the shortest limit.
+    """
+    examples = [
+        replace(example, bound_seconds=max(least_seconds, 3 * report.seconds.get(_step(example), 0)))
+        for example in component.examples
+    ]
+    return replace(component, examples=examples)
 
 
 @contextmanager
@@ -167,8 +212,11 @@ def tainted_nodes(api: ApiClient) -> Iterator[None]:
             api.request("PATCH", path, {"spec": {"taints": before[path]}}, MERGE_PATCH)
 
 
-def install(api: ApiClient, component: Component) -> None:
-    """Apply definitions, wait until the API serves them, then apply all other objects."""
+def install(api: ApiClient, component: Component, *, webhook_seconds: float = _WEBHOOK_SECONDS) -> None:
+    """Apply definitions, wait until the API serves them, then apply all other objects.
+
+    :param webhook_seconds: until the component's own webhooks answer, for the objects at which they look.
+    """
     for found in component.definitions:
         _apply(api, found)
     until = time.monotonic() + _GONE_SECONDS
@@ -178,13 +226,14 @@ def install(api: ApiClient, component: Component) -> None:
                 raise KubernetesError(f"{found['metadata']['name']}: the API does not serve it; look at its conditions")
             time.sleep(_POLL_SECONDS)
     for found in [*component.surroundings, *component.objects]:
-        _apply_guarded(api, found)
+        _apply_guarded(api, found, webhook_seconds)
 
 
 def remove(api: ApiClient, component: Component) -> None:
     """Delete the objects of a component except namespaces and definitions, and wait until they and all pods are gone.
 
-    This includes pods of its examples, which would block another example of the same name.
+    This includes pods of its examples, which would block another example of the same name, and the leases by which its
+    pods elected a leader.
 
     :raises KubernetesError: for an object that is not deleted.
     """
@@ -206,6 +255,11 @@ def remove(api: ApiClient, component: Component) -> None:
         for path in _left(api, own):
             _ignoring_absence(api, "PATCH", path, {"metadata": {"finalizers": None}}, MERGE_PATCH)
         time.sleep(_POLL_SECONDS)
+    # A lease of a pod that ended would keep the next one from leading until it expires.
+    for place in {*component.namespaces} - {_SYSTEM_NAMESPACE}:
+        leases = f"/apis/coordination.k8s.io/v1/namespaces/{place}/leases"
+        for lease in api.items(leases):
+            _ignoring_absence(api, "DELETE", f"{leases}/{lease['metadata']['name']}")
 
 
 def _delete(api: ApiClient, objects: Objects) -> None:
@@ -222,14 +276,14 @@ def _apply(api: ApiClient, found: Mapping[str, Any]) -> None:
     api.request("PATCH", f"{path_of(api, found)}{_APPLY}", dict(found), APPLY_PATCH)
 
 
-def _apply_guarded(api: ApiClient, found: Mapping[str, Any]) -> None:
+def _apply_guarded(api: ApiClient, found: Mapping[str, Any], seconds: float) -> None:
     """Apply an object, and wait for the component's own webhook where that looks at it."""
-    until = time.monotonic() + _WEBHOOK_SECONDS
+    until = time.monotonic() + seconds
     while True:
         try:
             return _apply(api, found)
         except ApiFailure as failure:
-            if "failed calling webhook" not in failure.message or time.monotonic() > until:
+            if _NO_ANSWER not in failure.message or time.monotonic() > until:
                 raise
         time.sleep(_POLL_SECONDS)
 

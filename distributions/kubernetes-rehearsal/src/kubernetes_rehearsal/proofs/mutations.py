@@ -4,7 +4,9 @@ A fault that no proof detects would also remain undetected in a deployment, unti
 """
 
 import copy
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,24 +68,42 @@ def mutations(objects: Objects) -> Iterator[Mutation]:
 
 
 def run_mutations(
-    found: Iterator[Mutation], check: Callable[[Objects], Sequence[Finding]], say: Callable[[str], object]
+    found: Iterator[Mutation], checks: Sequence[Callable[[Objects], Sequence[Finding]]], say: Callable[[str], object]
 ) -> MutationReport:
     """Check every mutation.
 
-    :param check: installs the objects in a clean cluster, and returns the faults.
+    :param checks: each installs the objects in a clean cluster of its own, and returns the faults. They run at the same
+        time, and each takes the next mutation when it is free.
     :param say: called with a line about each mutation, once it is checked: all of a component take many minutes.
     """
-    noticed: dict[str, Finding] = {}
-    unnoticed = []
-    for mutation in found:
-        findings = check(mutation.objects)
-        if findings:
-            noticed[str(mutation)] = findings[0]
-            say(f"noticed: {mutation}: {findings[0]}")
-        else:
-            unnoticed.append(str(mutation))
-            say(f"nothing would notice: {mutation}")
-    return MutationReport(noticed, unnoticed)
+    numbered, lock, ended = enumerate(found), threading.Lock(), threading.Event()
+    results: dict[int, tuple[Mutation, Finding | None]] = {}
+
+    def work(check: Callable[[Objects], Sequence[Finding]]) -> None:
+        try:
+            while not ended.is_set():
+                with lock:
+                    number, mutation = next(numbered, (-1, None))
+                if mutation is None:
+                    return
+                findings = check(mutation.objects)
+                with lock:
+                    results[number] = mutation, findings[0] if findings else None
+                    say(f"noticed: {mutation}: {findings[0]}" if findings else f"nothing would notice: {mutation}")
+        finally:
+            ended.set()  # no mutation is left, or one could not be checked; what the others have begun, they complete
+
+    with ThreadPoolExecutor(len(checks)) as workers:
+        try:
+            for each in [workers.submit(work, check) for check in checks]:
+                each.result()
+        finally:
+            ended.set()  # of an interrupt
+    ordered = [results[number] for number in sorted(results)]
+    return MutationReport(
+        {str(mutation): finding for mutation, finding in ordered if finding},
+        [str(mutation) for mutation, finding in ordered if not finding],
+    )
 
 
 def _changes(found: Mapping[str, Any]) -> Iterator[tuple[str, Object]]:
