@@ -16,10 +16,14 @@ from typing import Any
 
 import pytest
 
+from kubernetes_rehearsal.given_clusters import KUBECONFIG
+from kubernetes_rehearsal.inventory import objects
+from kubernetes_rehearsal.kubeconfig import kubeconfig
 from rehearsal.__main__ import main
 from rehearsal.errors import RehearsalError
 from rehearsal.processes import command_line
 from rehearsal.run import exclusive_run
+from tests.kubernetes_rehearsal.kubernetes_apis import MINOR, client, cluster
 
 ROOT = Path(__file__).parents[2]
 TINY_APP = Path(__file__).parent / "tiny_app.py"
@@ -27,6 +31,19 @@ GOOD = {
     "Topic": {"Type": "AWS::SNS::Topic"},
     "Cache": {"Type": "AWS::DAX::SubnetGroup", "Properties": {"SubnetIds": ["subnet-1"]}},
     "Kept": {"Type": "AWS::SQS::Queue", "DeletionPolicy": "Retain"},
+}
+CLUSTER = {
+    "Vpc": {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.0.0.0/16"}},
+    "Subnet": {"Type": "AWS::EC2::Subnet", "Properties": {"VpcId": {"Ref": "Vpc"}, "CidrBlock": "10.0.0.0/24"}},
+    "Cluster": {
+        "Type": "AWS::EKS::Cluster",
+        "Properties": {
+            "Version": MINOR,
+            # Of the bootstrap: an app with a role of its own must make a call as one.
+            "RoleArn": "arn:aws:iam::000000000000:role/cdk-hnb659fds-cfn-exec-role-000000000000-us-east-1",
+            "ResourcesVpcConfig": {"SubnetIds": [{"Ref": "Subnet"}]},
+        },
+    },
 }
 BROKEN = {"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayNam": "typing error"}}}
 SLOW = f"{sys.executable} -c 'import time; time.sleep(60)'"
@@ -105,6 +122,20 @@ def test_everything_is_deployed_deployed_again_compared_and_destroyed(start: Sta
     ]
     assert re.search(r"Retained by the templates:\n  AWS::SQS::Queue \S+Kept\S+ in us-east-1", said)
     assert is_gone(emulator)
+
+
+def test_a_rehearsal_takes_the_cluster_that_the_user_gives_and_leaves_it_as_it_was(
+    start: Start, tiny_app: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with cluster("stand-in") as access:
+        content = kubeconfig(access.endpoint, access.certificate_authority, {"token": "administrator"})
+        (tmp_path / "kubeconfig").write_text(json.dumps(content), encoding="utf-8")
+        before = {str(found) for found in objects(client(access))}
+        monkeypatch.setenv(KUBECONFIG, str(tmp_path / "kubeconfig"))
+        said, errors = start(tiny_app(CLUSTER)).communicate(timeout=120)
+        assert "all steps passed" in said, errors
+        assert f"clusters  kubeconfig {tmp_path}/kubeconfig: rehearsal ({access.endpoint})" in said
+        assert {str(found) for found in objects(client(access))} == before
 
 
 def test_a_broken_resource_fails_with_the_message_of_aws_and_leaves_nothing_running(
