@@ -33,6 +33,8 @@ _SOURCE = "keda-metrics-source"
 _CERTIFICATE = f"{ADAPTER}-certificate"
 _CERTIFICATES = "/certs"
 _USER = 1000
+_OF_THE_CLUSTER = "default"
+"""Namespace of events about objects without one, such as ClusterTriggerAuthentications."""
 _KINDS = {
     "scaledobject": "scaledobjects",
     "triggerauthentication": "triggerauthentications",
@@ -90,7 +92,8 @@ class Keda(ComponentChart):
             namespace(NAMESPACE, **{SYSTEM_LABEL: "true"}),
             deny_all(NAMESPACE),
             *_operator(images.reference("keda-operator"), teams, placement).objects(),
-            *(made for team in teams for made in _rights_in(team)),
+            *(made for team in teams for made in _rights_in(team, _IN_TEAMS)),
+            *_rights_in(_OF_THE_CLUSTER, _RECORDS_EVENTS),
             workloads.service(_SOURCE, NAMESPACE, {"grpc": (_GRPC, "grpc")}, of=OPERATOR),
             network_policy(
                 _SOURCE,
@@ -142,9 +145,9 @@ def _operator(image: str, teams: Sequence[str], placement: Manifest) -> Controll
     )
 
 
-def _rights_in(team: str) -> list[Manifest]:
+def _rights_in(place: str, rules: Sequence[Manifest]) -> list[Manifest]:
     account = account_subject(OPERATOR, NAMESPACE)
-    return [role(OPERATOR, _IN_TEAMS, namespace=team), binding(OPERATOR, account, namespace=team)]
+    return [role(OPERATOR, rules, namespace=place), binding(OPERATOR, account, namespace=place)]
 
 
 def _webhooks(image: str, placement: Manifest) -> Controller:

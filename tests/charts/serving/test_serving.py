@@ -183,7 +183,8 @@ def rights(account: str, *kinds: str) -> dict[str, set[str]]:
 @pytest.mark.promise("idle-servers")
 def test_keda_scales_workloads_of_teams_alone_and_reads_no_secret_of_them() -> None:
     local, everywhere = rights(OPERATOR, "Role"), rights(OPERATOR, "ClusterRole")[""]
-    assert set(local) == {"keda", *TEAMS}
+    assert set(local) == {"keda", "default", *TEAMS}
+    assert local["default"] == {"events"}  # about objects of the cluster
     for team in TEAMS:
         assert {"deployments/scale", "scaledobjects", "horizontalpodautoscalers"} <= local[team]
         assert not {"secrets", "jobs", "pods"} & local[team]
