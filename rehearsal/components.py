@@ -54,7 +54,7 @@ _LEAST_BOUND_SECONDS = 20
 _KATIB_DATABASE = Database(host="mysql.kubeflow", name="katib", secret="katib-database")
 
 Build = Callable[[Construct, Catalog], Iterable[ComponentChart]]
-"""The chart of a component, after those of components without which it does nothing."""
+"""The charts of a component."""
 
 
 class _Editor(ComponentChart):
@@ -121,7 +121,6 @@ def _spark_operator(scope: Construct, catalog: Catalog) -> Iterator[ComponentCha
 
 
 def _trainer(scope: Construct, catalog: Catalog) -> Iterator[ComponentChart]:
-    yield from _jobset(scope, catalog)
     yield Trainer(scope, "Trainer", images=catalog.images, placement={})
 
 
@@ -151,11 +150,12 @@ BUILDS: dict[str, Build] = {
 _LISTED = {
     "kubeflow/katib": ("kubeflow/mpi_operator", "kubeflow/training_operator"),
     "kubeflow/kueue": ("kubeflow/jobset", "kubeflow/mpi_operator", "kubeflow/trainer", "kubeflow/training_operator"),
+    "kubeflow/trainer": ("kubeflow/jobset",),
 }
-"""Components whose kinds a component watches without their programs."""
+"""Components whose kinds a component watches or makes."""
 
 
-def _session_secrets() -> list[dict[str, Any]]:
+def _session_secrets(catalog: Catalog) -> list[Mapping[str, Any]]:
     """The Secret that the Secrets Store CSI driver would write, with new values."""
     return [
         namespace(AUTH_NAMESPACE),
@@ -168,11 +168,19 @@ def _session_secrets() -> list[dict[str, Any]]:
     ]
 
 
-_SURROUNDINGS: Mapping[str, Callable[[], list[dict[str, Any]]]] = {
-    "kubeflow/katib": lambda: database_server(_KATIB_DATABASE),
+def _job_sets(catalog: Catalog) -> list[Mapping[str, Any]]:
+    """JobSet, which runs the jobs of Trainer."""
+    objects = _objects(_jobset, catalog)
+    return [*(namespace(place) for place in _namespaces(objects)), *objects]
+
+
+_SURROUNDINGS: Mapping[str, Callable[[Catalog], Sequence[Mapping[str, Any]]]] = {
+    "kubeflow/katib": lambda catalog: database_server(_KATIB_DATABASE),
     "kubeflow/oauth2_proxy": _session_secrets,
+    "kubeflow/trainer": _job_sets,
 }
-"""Objects that a component needs but does not install: a database, or a Secret that a CSI driver would write."""
+"""Objects that a component needs but does not install: a database, a Secret that a CSI driver would write, or another
+component."""
 
 
 def component(name: str, catalog: Catalog) -> Component:
@@ -183,19 +191,27 @@ def component(name: str, catalog: Catalog) -> Component:
     if name not in BUILDS:
         raise KubernetesError(f"{name}: not a component with programs; use one of {', '.join(BUILDS)}")
     folder = catalog.components[name].folder
-    objects = [found for chart in BUILDS[name](cdk8s.App(outdir=os.devnull), catalog) for found in chart.to_json()]
-    places = sorted(
-        {found["metadata"]["namespace"] for found in objects if "namespace" in found["metadata"]} - {_EXAMPLES}
-    )
+    objects = _objects(BUILDS[name], catalog)
     good, bad = read_examples(sorted(folder.glob("examples/*.json")), _EXAMPLES)
-    spaces = [namespace(place) for place in places]
+    spaces = [namespace(place) for place in _namespaces(objects)]
     spaces.append(namespace(_EXAMPLES, **INJECTED))
     table = programs.table()
     unavailable = {catalog.images.reference(one.name) for one in catalog.images if one.image in table.unavailable}
+    surroundings = _SURROUNDINGS[name](catalog) if name in _SURROUNDINGS else []
     definitions = _definitions(catalog, name, objects)
-    surroundings = _SURROUNDINGS[name]() if name in _SURROUNDINGS else []
     others = [found for other in catalog.components for found in catalog.definitions(other)]
     return Component(name, definitions, [*spaces, *objects], good, bad, unavailable, surroundings, others)
+
+
+def _objects(build: Build, catalog: Catalog) -> list[Mapping[str, Any]]:
+    return [found for chart in build(cdk8s.App(outdir=os.devnull), catalog) for found in chart.to_json()]
+
+
+def _namespaces(objects: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The namespaces of objects, without that of the examples."""
+    return sorted(
+        {found["metadata"]["namespace"] for found in objects if "namespace" in found["metadata"]} - {_EXAMPLES}
+    )
 
 
 def _definitions(catalog: Catalog, name: str, objects: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
