@@ -258,12 +258,13 @@ def test_an_object_that_the_api_refuses_is_a_finding_and_explained_by_the_worklo
                 raise ApiFailure(500, "InternalError", message)
             return super().request(method, path, body, content_type)
 
-    def found(*workloads: Finding) -> list[str]:
-        monkeypatch.setattr(components, "check_workloads", lambda *_, **__: WorkloadReport({}, {}, [], workloads))
+    def found(*workloads: Finding, **stored: str) -> list[str]:
+        monkeypatch.setattr(components, "check_workloads", lambda *_, **__: WorkloadReport({}, stored, [], workloads))
         report = check_component(RefusingApi(), COMPONENT, bound_seconds=0)  # type: ignore[arg-type]
         return [str(finding) for finding in report.findings]
 
     assert found(why) == [str(why)]
+    assert found(work="absent:1") == ["work: runs a stand-in, because no image absent:1 can be had; correct its name"]
     assert found() == [f"base/work: is refused: {message}"]
 
 

@@ -104,22 +104,26 @@ def check_component(
     """
     seconds: dict[str, float] = {}
     started = time.monotonic()
-    refused = _install_findings(api, component, bound_seconds)
+    refusal = _refusal(api, component, bound_seconds)
     seconds["installed"] = time.monotonic() - started
-    if refused:
-        return ComponentReport(seconds, {}, refused)
-    findings = check_rules(api, component.objects, component.others)
-    if findings and first_only:
-        return ComponentReport(seconds, {}, findings)
-    report = check_workloads(api, component.namespaces, bound_seconds=bound_seconds)
+    if refusal and _NO_ANSWER not in refusal:
+        return ComponentReport(seconds, {}, [Finding(component.name, f"is refused: {refusal}")])
+    wrong = check_rules(api, component.objects, component.others)
+    if wrong and first_only:
+        return ComponentReport(seconds, {}, wrong)
+    # Why its own webhook does not answer is known of the workload behind it, which had its time by now.
+    report = check_workloads(api, component.namespaces, bound_seconds=0 if refusal else bound_seconds)
     seconds["available"] = max(report.running.values(), default=0.0)
-    unexpected = [
+    findings = [*wrong, *report.findings]
+    findings += [
         Finding(place, f"runs a stand-in, because no image {images} can be had; correct its name")
         for place, images in report.stored_only.items()
         if not {*images.split(",")} <= {*component.unavailable}
     ]
-    if report.findings or unexpected:
-        return ComponentReport(seconds, report.stored_only, [*findings, *report.findings, *unexpected])
+    if refusal and not findings:
+        findings = [Finding(component.name, f"is refused: {refusal}")]
+    if refusal or len(findings) > len(wrong):
+        return ComponentReport(seconds, report.stored_only, findings)
     findings += check_webhooks(api, [example.content for example in component.examples], component.refused)
     try:
         for example in component.examples:
@@ -138,17 +142,13 @@ def check_component(
     return ComponentReport(seconds, report.stored_only, findings)
 
 
-def _install_findings(api: ApiClient, component: Component, bound_seconds: float) -> list[Finding]:
-    """Install a component; what is wrong if the API refuses one of its objects."""
+def _refusal(api: ApiClient, component: Component, bound_seconds: float) -> str:
+    """Install a component; what the API says if it refuses one of its objects."""
     try:
         install(api, component, webhook_seconds=bound_seconds)
     except ApiFailure as failure:
-        refusal = [Finding(component.name, f"is refused: {failure.message}")]
-        if _NO_ANSWER not in failure.message:
-            return refusal
-        # Why its own webhook does not answer is known of the workload behind it.
-        return list(check_workloads(api, component.namespaces, bound_seconds=0).findings) or refusal
-    return []
+        return failure.message or str(failure)
+    return ""
 
 
 def _step(example: Example) -> str:
