@@ -29,7 +29,7 @@ TOGETHER = {
     "kubeflow/trainer": ("kubeflow/trainer", "kubeflow/jobset"),
     "kubeflow/pipelines": ("kubeflow/pipelines", "kubeflow/argo_workflows"),
 }
-"""Folders whose definitions count as of one component. Default: its own folder."""
+"""Folders whose objects and definitions count as of one component. Default: its own folder."""
 every_component = pytest.mark.parametrize(
     "name", sorted({*UPSTREAM, *OURS_ALONE}), ids=lambda name: name.partition("/")[2]
 )
@@ -37,11 +37,12 @@ every_component = pytest.mark.parametrize(
 
 def facts(name: str) -> set[str]:
     """Of our objects, in the words of ``upstream.json``."""
-    objects = everything()[name]
+    folders = TOGETHER.get(name, (name,))
+    objects = [one for folder in folders for one in everything().get(folder, ())]
     found = {f"image {image}" for text in strings(objects) for image in IMAGE.findall(text)}
     for one in objects:
         found |= set(_facts_of(one))
-    for folder in TOGETHER.get(name, (name,)):
+    for folder in folders:
         for definition in CATALOG.definitions(folder) if folder in CATALOG.components else ():
             versions = [version["name"] for version in definition["spec"]["versions"] if version["served"]]
             found |= {f"definition {definition['metadata']['name']} {version}" for version in versions}

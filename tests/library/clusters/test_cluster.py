@@ -383,7 +383,7 @@ def test_the_emergency_role_takes_a_second_factor_and_a_named_principal(stack: c
         ({"node_groups": (GENERAL,)}, "node_groups needs one with purpose 'system'"),
         (
             {"autoscaler": "karpenter", "node_groups": (SYSTEM, replace(TRAINING, efa=True))},
-            "node_groups has efa in training-gpu; leave it out, or take the Cluster Autoscaler",
+            "node_groups has efa in training-gpu; leave it out, or use the Cluster Autoscaler",
         ),
         ({"service_cidr": "172.20.0.1/16"}, "service_cidr must be a network such as"),
         ({"service_cidr": "172.20.0.0/28"}, "service_cidr must be a private network of /12 to /24"),
