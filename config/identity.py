@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from config.people import Name
-from config.section import DnsName, Mistake, Section, key
+from config.section import DnsName, Mistake, Section, key, problems_of_alike
 
 _PATH = r"^/[-A-Za-z0-9_./~]*\*?$"
 _SIGN_IN_PATH = "/oauth2"
@@ -224,7 +224,9 @@ class Cognito(Section):
 
     @field_validator("machines")
     @classmethod
-    def _scopes_exist(cls, machines: dict[str, Machine], info: ValidationInfo) -> dict[str, Machine]:
+    def _names_differ_and_scopes_exist(cls, machines: dict[str, Machine], info: ValidationInfo) -> dict[str, Machine]:
+        if problems := list(problems_of_alike(machines)):
+            raise Mistake(*problems)
         scopes = {*info.data.get("scopes", {}), ADVISER_SCOPE}
         for name, machine in machines.items():
             if unknown := [scope for scope in machine.scopes if scope not in scopes]:

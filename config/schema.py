@@ -23,7 +23,7 @@ from config.kubeflow import problems_of_kubeflow
 from config.monitoring import problems_of_monitoring
 from config.network import Bastion, Network
 from config.people import Name, Person, Profile, Team, problems_of_people, problems_of_size, problems_of_teams, profiles
-from config.section import AccountId, InstanceType, Mistake, Region, Section, key
+from config.section import AccountId, InstanceType, Mistake, Region, Section, key, problems_of_alike
 from config.serving import problems_of_serving
 from config.storage import Storage
 from config.workloads import Workloads, problems_of_airflow, problems_of_jobs
@@ -197,8 +197,10 @@ class Account(Section):
     @field_validator("people")
     @classmethod
     def _people_are_distinct(cls, people: dict[str, Person], info: ValidationInfo) -> dict[str, Person]:
-        identity = info.data.get("identity")
-        if identity and (problems := list(problems_of_people(people, center=identity.center is not None))):
+        problems = list(problems_of_alike(people))
+        if identity := info.data.get("identity"):
+            problems += problems_of_people(people, center=identity.center is not None)
+        if problems:
             raise Mistake(*problems)
         return people
 
@@ -206,7 +208,8 @@ class Account(Section):
     @classmethod
     def _teams_have_people(cls, teams: dict[str, Team], info: ValidationInfo) -> dict[str, Team]:
         people, identity = info.data.get("people"), info.data.get("identity")
-        problems = list(problems_of_teams(teams, people)) if people is not None else []
+        problems = list(problems_of_alike(teams))
+        problems += problems_of_teams(teams, people) if people is not None else []
         if people and identity:
             invited = identity.cognito is not None and identity.cognito.invites
             problems += problems_of_size(people, teams, center=identity.center is not None, invited=invited)
@@ -217,7 +220,7 @@ class Account(Section):
     @field_validator("clusters")
     @classmethod
     def _clusters_fit_the_account(cls, clusters: dict[str, Cluster], info: ValidationInfo) -> dict[str, Cluster]:
-        problems: list[str] = []
+        problems = list(problems_of_alike(clusters))
         if account := info.data.get("account"):
             problems += problems_of_accounts(clusters, account)
         network = info.data.get("network")

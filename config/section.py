@@ -1,6 +1,7 @@
 """What every section of an account file shares."""
 
 import re
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -58,6 +59,18 @@ def variants_of(annotation: Any, discriminator: str = "") -> tuple[dict[str, typ
 
 def _discriminates(metadata: Any) -> bool:
     return bool(getattr(metadata, "discriminator", None))
+
+
+def problems_of_alike(names: Iterable[str]) -> Iterator[str]:
+    """Names that differ in hyphens alone, one line each: ids of stacks and outputs have no hyphens.
+
+    ``team-1`` and ``team1`` are both ``Team1``, whereas ``a-team`` is ``ATeam`` and ``ateam`` is ``Ateam``.
+    """
+    first: dict[str, str] = {}
+    for name in names:
+        other = first.setdefault("".join(word.capitalize() for word in name.split("-")), name)
+        if other != name:
+            yield f"{name}: differs from {other} in hyphens alone; choose another name"
 
 
 DnsName = Annotated[str, Field(max_length=253, pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$")]

@@ -292,6 +292,28 @@ def test_refuses_a_team_with_the_name_of_a_platform_namespace(tmp_path: Path, na
     ]
 
 
+@pytest.mark.parametrize(
+    ("more", "table"),
+    [
+        (f'{CENTER}[people.ana-1]\nemail = "a@example.com"\n[people.ana1]\nemail = "b@example.com"\n', "people: ana1"),
+        (f'{CENTER}{PEOPLE}[teams.ana-1]\nowner = "ana"\n[teams.ana1]\nowner = "ana"\n', "teams: ana1"),
+        ("[clusters.ana-1]\npurpose = 'training'\n[clusters.ana1]\npurpose = 'training'\n", "clusters: ana1"),
+        (
+            f"{COGNITO}[identity.cognito.machines.ana-1]\nscopes = ['pipelines']\n"
+            "[identity.cognito.machines.ana1]\nscopes = ['pipelines']\n",
+            "identity.cognito.machines: ana1",
+        ),
+    ],
+)
+def test_names_of_which_the_same_id_would_be_made_are_refused(tmp_path: Path, more: str, table: str) -> None:
+    assert mistakes(tmp_path, more) == [f"{table}: differs from ana-1 in hyphens alone; choose another name"]
+
+
+def test_names_with_the_same_letters_and_other_words_are_free(tmp_path: Path) -> None:
+    more = f'{CENTER}{PEOPLE}[teams.a-team]\nowner = "ana"\n[teams.ateam]\nowner = "ana"\n'
+    assert [profile.name for profile in load(tmp_path, more).profiles] == ["a-team", "ateam"]
+
+
 def test_a_name_that_only_begins_alike_is_free(tmp_path: Path) -> None:
     assert load(tmp_path, f'{CENTER}{PEOPLE}[teams.kubernauts]\nowner = "ana"').profiles[0].name == "kubernauts"
 
