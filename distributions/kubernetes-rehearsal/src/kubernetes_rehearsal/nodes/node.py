@@ -15,7 +15,18 @@ from kubernetes_rehearsal.programs import NodePrograms
 
 PAUSE_IMAGE = "registry.k8s.io/pause:3.10"
 RUNTIME_SOCKET = "/run/containerd/containerd.sock"
-_FOLDERS = ("containerd", "cni", "kubelet", "lib/kubelet", "lib/cni", "log/pods", "registries/_default", "plugins")
+_PREPARED_POD_NETWORK = "prepared/10-pods.conflist"
+_FOLDERS = (
+    "prepared",
+    "containerd",
+    "cni",
+    "kubelet",
+    "lib/kubelet",
+    "lib/cni",
+    "log/pods",
+    "registries/_default",
+    "plugins",
+)
 
 
 @dataclass(frozen=True)
@@ -99,7 +110,7 @@ class Node:
             "kubelet-config.json": json.dumps(self._kubelet()).encode(),
             "kube-proxy-config.json": json.dumps(self._proxy()).encode(),
             "containerd.toml": self._containerd().encode(),
-            "cni/10-pods.conflist": json.dumps(self._pod_network()).encode(),
+            _PREPARED_POD_NETWORK: json.dumps(self._pod_network()).encode(),
             "registries/_default/hosts.toml": _registry().encode(),
             "resolv.conf": b"",
             "cpuinfo": b"".join(
@@ -131,6 +142,7 @@ class Node:
                 RUNTIME_SOCKET,
             ),
             "kube-proxy": ([f"{binaries}/kube-proxy", f"--config={state}/kube-proxy-config.json"], None),
+            "pod-network": (["sh", "-euc", self._pod_network_when_services_answer()], None),
             "kube-router": (
                 [
                     f"{binaries}/kube-router",
@@ -228,6 +240,18 @@ done
             # Connection tracking belongs to the machine: do not change it.
             "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
         }
+
+    def _pod_network_when_services_answer(self) -> str:
+        """Give the node its network of pods, without which it is not ready, once kube-proxy leads to the API.
+
+        Otherwise the first pods cannot reach it. The VPC CNI, too, installs its configuration when its daemon answers,
+        which reads from the API first: https://github.com/aws/amazon-vpc-cni-k8s/blob/master/cmd/aws-vpc-cni/main.go
+        """
+        return f"""
+until iptables-save -t nat | grep -q -e '-A KUBE-SERVICES -d {network.API_SERVICE}/32'; do sleep 0.1; done
+ln -f {self.state}/{_PREPARED_POD_NETWORK} {self.state}/cni/
+exec sleep infinity
+"""
 
     def _pod_network(self) -> dict[str, Any]:
         """A link from each pod to the node, as with the VPC CNI: pods of one node meet in its packet filter."""
