@@ -180,7 +180,10 @@ def test_teams_extend_it_with_cdk8s_plus() -> None:
             {"proxy": Sidecar(name="proxy", image="r.io/e:1", resources=TINY, port=8080)},
             "'proxy' and the server both answer on port 8080 of one pod; change one",
         ),
-        ({"metrics_path": None, "metrics_port": 8082}, "metrics_path is None, but metrics_port or metrics_agent is given"),
+        (
+            {"metrics_path": None, "metrics_port": 8082},
+            "metrics_path is None, but metrics_port or metrics_agent is given",
+        ),
         ({"callers": ["Shop"]}, "callers must be lower-case"),
         ({"host": "churn"}, "host must be a DNS name, got 'churn'"),
         ({"host": "churn.example.com"}, "needs certificate_arn; the load balancer speaks HTTPS only"),

@@ -246,10 +246,11 @@ done
 
         Otherwise the first pods cannot reach it. The VPC CNI, too, installs its configuration when its daemon answers,
         which reads from the API first: https://github.com/aws/amazon-vpc-cni-k8s/blob/master/cmd/aws-vpc-cni/main.go
+        The file is copied, because containerd reads its configuration again after a write, not after a link.
         """
         return f"""
 until iptables-save -t nat | grep -q -e '-A KUBE-SERVICES -d {network.API_SERVICE}/32'; do sleep 0.1; done
-ln -f {self.state}/{_PREPARED_POD_NETWORK} {self.state}/cni/
+cp {self.state}/{_PREPARED_POD_NETWORK} {self.state}/cni/
 exec sleep infinity
 """
 
