@@ -1,4 +1,4 @@
-"""A machine that never joins its cluster does not end a rehearsal at once, and none joins before its Services answer."""
+"""A machine that never joins its cluster does not end a rehearsal, and none is ready before its Services answer."""
 
 from collections.abc import Callable
 from typing import Any
